@@ -1,0 +1,643 @@
+//! One fact that somebody told us, or that we measured: an [`Event`], in four kinds.
+//!
+//! Pure data. Whoever makes an `Event` has checked it: past this border nothing is checked again.
+//! Column names and units are those of `docs/wire.md`.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// One row to be: its identity, when it came, and what it says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Identity of the row. The same id a second time is a duplicate, and no second row.
+    pub id: EventId,
+    /// When the sidecar received or measured it, Unix milliseconds UTC.
+    pub received_at_ms: i64,
+    /// What it says.
+    pub kind: Kind,
+}
+
+/// The four kinds, one for each table. Boxed, so that an `Event` in a queue stays small.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// One call of a language model.
+    LlmTrace(Box<LlmTrace>),
+    /// One sample of the container.
+    SystemMetric(Box<SystemMetric>),
+    /// Anything a producer found worth keeping.
+    CustomEvent(Box<CustomEvent>),
+    /// Something that went wrong.
+    ErrorEvent(Box<ErrorEvent>),
+}
+
+/// The table that a kind is stored in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// `llm_traces`
+    LlmTraces,
+    /// `system_metrics`
+    SystemMetrics,
+    /// `custom_events`
+    CustomEvents,
+    /// `error_events`
+    ErrorEvents,
+}
+
+impl Event {
+    /// The table that this event belongs in.
+    pub fn table(&self) -> Table {
+        match self.kind {
+            Kind::LlmTrace(_) => Table::LlmTraces,
+            Kind::SystemMetric(_) => Table::SystemMetrics,
+            Kind::CustomEvent(_) => Table::CustomEvents,
+            Kind::ErrorEvent(_) => Table::ErrorEvents,
+        }
+    }
+
+    /// Bytes that this event holds on the heap, its box included: what the queue's limit counts.
+    pub fn heap_bytes(&self) -> usize {
+        let inside = match &self.kind {
+            Kind::LlmTrace(t) => size_of::<LlmTrace>() + t.text_bytes(),
+            Kind::SystemMetric(m) => size_of::<SystemMetric>() + text(&m.disk_path),
+            Kind::CustomEvent(e) => size_of::<CustomEvent>() + e.text_bytes(),
+            Kind::ErrorEvent(e) => size_of::<ErrorEvent>() + e.text_bytes(),
+        };
+        size_of::<Event>() + inside
+    }
+}
+
+impl Table {
+    /// All tables, in the order in which a push sends them.
+    pub const ALL: [Table; 4] = [Table::LlmTraces, Table::ErrorEvents, Table::CustomEvents, Table::SystemMetrics];
+
+    /// The name in SQL, in JSON and in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::LlmTraces => "llm_traces",
+            Table::SystemMetrics => "system_metrics",
+            Table::CustomEvents => "custom_events",
+            Table::ErrorEvents => "error_events",
+        }
+    }
+
+    /// Position in [`Table::ALL`], for arrays that hold one thing for each table.
+    pub fn index(self) -> usize {
+        match self {
+            Table::LlmTraces => 0,
+            Table::ErrorEvents => 1,
+            Table::CustomEvents => 2,
+            Table::SystemMetrics => 3,
+        }
+    }
+}
+
+/// One call of a language model (or, by [`Unit`], what stands for several).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LlmTrace {
+    /// Start of the call, Unix milliseconds UTC.
+    pub timestamp_ms: i64,
+    /// Who served the model, as the producer wrote it.
+    pub provider: Option<Box<str>>,
+    /// The model that was asked for. Where only the answering model is known, that one.
+    pub request_model: Box<str>,
+    /// The model that answered.
+    pub response_model: Option<Box<str>>,
+    /// `chat`, `text_completion`, `embeddings`, ...: `gen_ai.operation.name`.
+    pub operation: Box<str>,
+    /// Prompt tokens, cached ones included.
+    pub input_tokens: Option<i64>,
+    /// Completion tokens, reasoning included.
+    pub output_tokens: Option<i64>,
+    /// Part of `input_tokens` that was read from a cache.
+    pub cache_read_tokens: Option<i64>,
+    /// Part of `input_tokens` that was written to a cache.
+    pub cache_write_tokens: Option<i64>,
+    /// Part of `cache_write_tokens` that was written to live for an hour.
+    pub cache_write_1h_tokens: Option<i64>,
+    /// Part of `output_tokens` that was reasoning.
+    pub reasoning_tokens: Option<i64>,
+    /// What the call cost, where it is known. Unknown is not zero.
+    pub cost: Option<PicoUsd>,
+    /// Who said what it cost.
+    pub cost_source: CostSource,
+    /// From start to end, milliseconds.
+    pub latency_ms: Option<i64>,
+    /// From start to the first token, milliseconds.
+    pub ttft_ms: Option<i64>,
+    /// From start to the first event of the stream, milliseconds. Earlier than the first token.
+    pub ttfb_ms: Option<i64>,
+    /// How it ended.
+    pub status: Status,
+    /// Class of the error, where there was one.
+    pub error_type: Option<Box<str>>,
+    /// Text of the error.
+    pub error_message: Option<Box<str>>,
+    /// Why the model stopped.
+    pub finish_reason: Option<Box<str>>,
+    /// The provider's id of the answer.
+    pub response_id: Option<Box<str>>,
+    /// Session or conversation.
+    pub conversation_id: Option<Box<str>>,
+    /// Which agent.
+    pub agent_id: Option<Box<str>>,
+    /// Its name.
+    pub agent_name: Option<Box<str>>,
+    /// For whom.
+    pub user_id: Option<Box<str>>,
+    /// Whether the answer was streamed.
+    pub streaming: Option<bool>,
+    /// What the row counts.
+    pub unit: Unit,
+    /// OTel trace id, 32 hex digits.
+    pub otel_trace_id: Option<Box<str>>,
+    /// OTel span id, 16 hex digits.
+    pub otel_span_id: Option<Box<str>>,
+    /// OTel id of the parent span, 16 hex digits.
+    pub otel_parent_span_id: Option<Box<str>>,
+    /// The prompt, cut at `TRACE_MAX_TEXT_BYTES`.
+    pub input_text: Option<Box<str>>,
+    /// The completion, cut likewise.
+    pub output_text: Option<Box<str>>,
+    /// Whether any text of the row was cut.
+    pub text_truncated: bool,
+    /// `service.name`.
+    pub service_name: Option<Box<str>>,
+    /// By which door it came.
+    pub source: Source,
+    /// What had no column of its own: a JSON object.
+    pub attributes: Option<Box<str>>,
+    /// Channel of the agent (`webchat`, `cron`, ...).
+    pub channel: Option<Box<str>>,
+    /// What started the run.
+    pub trigger: Option<Box<str>>,
+}
+
+/// One sample of the container. `None` = could not be read, or is not known yet.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SystemMetric {
+    /// When it was taken, Unix milliseconds UTC.
+    pub timestamp_ms: i64,
+    /// Time since the sample before, milliseconds. `None` on the first.
+    pub interval_ms: Option<i64>,
+    /// CPU used in the interval, percent of `cpu_limit_cores`.
+    pub cpu_percent: Option<f64>,
+    /// CPU used in the interval, in cores.
+    pub cpu_cores_used: Option<f64>,
+    /// Cores that may be used: the quota, or what the machine has.
+    pub cpu_limit_cores: Option<f64>,
+    /// Time that the container was kept waiting by its quota in the interval, milliseconds.
+    pub cpu_throttled_ms: Option<i64>,
+    /// Memory that is charged to the container.
+    pub memory_used_bytes: Option<i64>,
+    /// Memory that may be used: the limit, or what the machine has.
+    pub memory_limit_bytes: Option<i64>,
+    /// `memory_used_bytes`, less what can be reclaimed at once, percent of the limit.
+    pub memory_percent: Option<f64>,
+    /// Anonymous memory.
+    pub memory_rss_bytes: Option<i64>,
+    /// Swap in use.
+    pub swap_used_bytes: Option<i64>,
+    /// The directory whose volume the disk figures are of.
+    pub disk_path: Option<Box<str>>,
+    /// Size of the volume.
+    pub disk_total_bytes: Option<i64>,
+    /// Used of it.
+    pub disk_used_bytes: Option<i64>,
+    /// Free for us.
+    pub disk_free_bytes: Option<i64>,
+    /// `used / (used + free)`, as `df` shows it.
+    pub disk_percent: Option<f64>,
+    /// Bytes received in the interval, loopback left out.
+    pub net_rx_bytes: Option<i64>,
+    /// Bytes sent in the interval, loopback left out.
+    pub net_tx_bytes: Option<i64>,
+    /// Processes that we can see.
+    pub process_count: Option<i64>,
+    /// Their threads.
+    pub thread_count: Option<i64>,
+    /// How many of the processes are dead and not waited for.
+    pub zombie_count: Option<i64>,
+    /// Load average of one minute.
+    pub load_1m: Option<f64>,
+    /// Whose numbers CPU and memory are.
+    pub scope: Scope,
+}
+
+/// Anything a producer found worth keeping.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CustomEvent {
+    /// When it happened, Unix milliseconds UTC.
+    pub timestamp_ms: i64,
+    /// What happened.
+    pub name: Box<str>,
+    /// How much it matters.
+    pub severity: Option<Severity>,
+    /// Session or conversation.
+    pub conversation_id: Option<Box<str>>,
+    /// Which agent.
+    pub agent_id: Option<Box<str>>,
+    /// OTel trace id, 32 hex digits.
+    pub otel_trace_id: Option<Box<str>>,
+    /// OTel span id, 16 hex digits.
+    pub otel_span_id: Option<Box<str>>,
+    /// Free text.
+    pub body: Option<Box<str>>,
+    /// Whether any text of the row was cut.
+    pub text_truncated: bool,
+    /// `service.name`.
+    pub service_name: Option<Box<str>>,
+    /// By which door it came.
+    pub source: Source,
+    /// What had no column of its own: a JSON object.
+    pub attributes: Option<Box<str>>,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ErrorEvent {
+    /// When it happened, Unix milliseconds UTC.
+    pub timestamp_ms: i64,
+    /// Class of the error.
+    pub error_type: Option<Box<str>>,
+    /// What it said.
+    pub message: Box<str>,
+    /// Where it came from, as the producer's runtime prints it.
+    pub stacktrace: Option<Box<str>>,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Whether the producer dealt with it.
+    pub handled: Option<bool>,
+    /// Which part of the producer.
+    pub component: Option<Box<str>>,
+    /// Session or conversation.
+    pub conversation_id: Option<Box<str>>,
+    /// Which agent.
+    pub agent_id: Option<Box<str>>,
+    /// OTel trace id, 32 hex digits.
+    pub otel_trace_id: Option<Box<str>>,
+    /// OTel span id, 16 hex digits.
+    pub otel_span_id: Option<Box<str>>,
+    /// What makes two errors the same one.
+    pub fingerprint: Option<Box<str>>,
+    /// Whether any text of the row was cut.
+    pub text_truncated: bool,
+    /// `service.name`.
+    pub service_name: Option<Box<str>>,
+    /// By which door it came.
+    pub source: Source,
+    /// What had no column of its own: a JSON object.
+    pub attributes: Option<Box<str>>,
+}
+
+/// Declares a closed set of words: the enum, and the word that SQL, JSON and logs use for each.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
+
+            /// The word for it.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word,)+ }
+            }
+
+            /// The value that a word stands for.
+            pub fn parse(word: &str) -> Option<$name> {
+                match word { $($word => Some($name::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+words! {
+    /// How a call ended.
+    Status {
+        /// It answered.
+        #[default]
+        Ok = "ok",
+        /// It failed.
+        Error = "error",
+        /// Nobody answered in time.
+        Timeout = "timeout",
+        /// Somebody stopped it.
+        Cancelled = "cancelled",
+    }
+}
+
+words! {
+    /// What a row of `llm_traces` counts (docs/wire.md). Rows of different units are not summed blindly.
+    Unit {
+        /// One request to a provider.
+        #[default]
+        Request = "request",
+        /// One turn of an agent whose requests nobody can see (a CLI behind the agent).
+        Turn = "turn",
+        /// The sum of a turn whose requests are rows of their own, without tokens.
+        TurnSum = "turn_sum",
+        /// A call that is known only by the usage that was reported for it.
+        UsageOnly = "usage_only",
+    }
+}
+
+words! {
+    /// Who said what a call cost.
+    CostSource {
+        /// Nobody.
+        #[default]
+        None = "none",
+        /// The producer.
+        Client = "client",
+    }
+}
+
+words! {
+    /// By which door an event came.
+    Source {
+        /// Native JSON.
+        #[default]
+        Native = "native",
+        /// OTLP, protobuf.
+        OtlpPb = "otlp_pb",
+        /// OTLP, JSON.
+        OtlpJson = "otlp_json",
+    }
+}
+
+words! {
+    /// How much an event matters.
+    Severity {
+        /// For those who look closely.
+        Debug = "debug",
+        /// Good to know.
+        Info = "info",
+        /// Somebody should look.
+        Warn = "warn",
+        /// Something failed.
+        #[default]
+        Error = "error",
+        /// Something ended that should not have.
+        Fatal = "fatal",
+    }
+}
+
+words! {
+    /// Whose CPU and memory a sample shows.
+    Scope {
+        /// The whole machine: there is no container that limits us.
+        #[default]
+        Host = "host",
+        /// Our cgroup, version 2.
+        Cgroup2 = "cgroup2",
+        /// Our cgroup, version 1.
+        Cgroup1 = "cgroup1",
+    }
+}
+
+/// Identity of an event: a UUID, stored and shown in its hyphenated form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventId(Uuid);
+
+impl EventId {
+    /// An id nobody has seen (UUIDv7): ordered by `now_ms`, Unix milliseconds.
+    pub fn new(now_ms: i64) -> EventId {
+        let mut random = [0; 10];
+        fastrand::fill(&mut random);
+        EventId(uuid::Builder::from_unix_timestamp_millis(now_ms.max(0) as u64, &random).into_uuid())
+    }
+
+    /// The id that a client sent. `None` unless it is a hyphenated UUID that is not nil.
+    pub fn parse(text: &str) -> Option<EventId> {
+        // `Uuid::try_parse` also takes 32 bare digits, braces and a URN: a bare OTel trace id
+        // must not pass for the id of one event (docs/wire.md).
+        let hyphenated = text.len() == 36 && text.as_bytes()[8] == b'-';
+        let uuid = Uuid::try_parse(text).ok().filter(|u| hyphenated && !u.is_nil())?;
+        Some(EventId(uuid))
+    }
+
+    /// The same id for the same record, whenever it is sent again (UUIDv8): 48 bits of the
+    /// record's own start, which keep the index in order, and 74 bits of the SHA-1 of `identity`.
+    pub fn of_record(start_ms: i64, identity: &[u8]) -> EventId {
+        let mut bytes = *Uuid::new_v5(&RECORDS, identity).as_bytes();
+        bytes[..6].copy_from_slice(&start_ms.max(0).to_be_bytes()[2..]);
+        EventId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// The same id for the same position under the same `Idempotency-Key` (UUIDv5).
+    pub fn of_key(table: Table, key: &str, index: usize) -> EventId {
+        let identity = format!("{}\0{index}\0{key}", table.name());
+        EventId(Uuid::new_v5(&KEYS, identity.as_bytes()))
+    }
+
+    /// The 36 characters, written into `buffer`.
+    pub fn encode(self, buffer: &mut [u8; 36]) -> &str {
+        self.0.hyphenated().encode_lower(buffer)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// Name space of [`EventId::of_record`]. Made once at random, never to change.
+const RECORDS: Uuid = Uuid::from_u128(0x6f1e_2f0b_5a53_4d0e_9d5c_0c8b_7d1a_44e1);
+/// Name space of [`EventId::of_key`]. Likewise.
+const KEYS: Uuid = Uuid::from_u128(0x0b7c_53a4_8f0f_4b3b_8a6d_39a1_5e0d_c2f7);
+
+/// Money: 1e-12 US dollars, so that a price per million tokens with six decimals is exact per token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct PicoUsd(pub i64);
+
+impl PicoUsd {
+    /// Reads a decimal number of dollars as JSON writes it (`0.001575`, `1.5e-6`), exactly; what is
+    /// finer than a pico-dollar is rounded half up. `None` if it is negative, no such number, or
+    /// above 9.2 million dollars.
+    pub fn parse_usd(text: &str) -> Option<PicoUsd> {
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if whole.is_empty() || (mantissa.contains('.') && fraction.is_empty()) {
+            return None;
+        }
+        let mut pico: i128 = 0;
+        let mut round_up = false;
+        // The power of ten of each digit, in pico-dollars, falls by one from digit to digit.
+        let mut power = (whole.len() as i64 - 1) + i64::from(exponent) + 12;
+        for digit in whole.bytes().chain(fraction.bytes()) {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            let digit = i128::from(digit - b'0');
+            match power {
+                0..=19 => pico += digit * 10i128.pow(power as u32),
+                -1 => round_up = digit >= 5,
+                20.. if digit != 0 => return None,
+                _ => {}
+            }
+            power -= 1;
+        }
+        i64::try_from(pico + i128::from(round_up)).ok().map(PicoUsd)
+    }
+}
+
+/// One column of a stored row, as a reader hands it on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// NULL
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Real(f64),
+    /// A text.
+    Text(&'a str),
+    /// A text that is JSON, checked when it was stored.
+    Json(&'a str),
+}
+
+fn text(value: &Option<Box<str>>) -> usize {
+    value.as_deref().map_or(0, str::len)
+}
+
+impl LlmTrace {
+    fn text_bytes(&self) -> usize {
+        self.request_model.len()
+            + self.operation.len()
+            + [
+                &self.provider,
+                &self.response_model,
+                &self.error_type,
+                &self.error_message,
+                &self.finish_reason,
+                &self.response_id,
+                &self.conversation_id,
+                &self.agent_id,
+                &self.agent_name,
+                &self.user_id,
+                &self.otel_trace_id,
+                &self.otel_span_id,
+                &self.otel_parent_span_id,
+                &self.input_text,
+                &self.output_text,
+                &self.service_name,
+                &self.attributes,
+                &self.channel,
+                &self.trigger,
+            ]
+            .into_iter()
+            .map(text)
+            .sum::<usize>()
+    }
+}
+
+impl CustomEvent {
+    fn text_bytes(&self) -> usize {
+        self.name.len()
+            + [
+                &self.conversation_id,
+                &self.agent_id,
+                &self.otel_trace_id,
+                &self.otel_span_id,
+                &self.body,
+                &self.service_name,
+                &self.attributes,
+            ]
+            .into_iter()
+            .map(text)
+            .sum::<usize>()
+    }
+}
+
+impl ErrorEvent {
+    fn text_bytes(&self) -> usize {
+        self.message.len()
+            + [
+                &self.error_type,
+                &self.stacktrace,
+                &self.component,
+                &self.conversation_id,
+                &self.agent_id,
+                &self.otel_trace_id,
+                &self.otel_span_id,
+                &self.fingerprint,
+                &self.service_name,
+                &self.attributes,
+            ]
+            .into_iter()
+            .map(text)
+            .sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_become_pico_dollars_exactly() {
+        for (text, pico) in [
+            ("0", 0),
+            ("0.001575", 1_575_000_000),
+            ("1.5e-6", 1_500_000),
+            ("1E-12", 1),
+            ("0.0000000000005", 1),
+            ("0.0000000000004", 0),
+            ("12", 12_000_000_000_000),
+            ("1e0", 1_000_000_000_000),
+            ("9223372.036854775807", i64::MAX),
+            ("0e400", 0),
+            ("1e-400", 0),
+        ] {
+            assert_eq!(PicoUsd::parse_usd(text), Some(PicoUsd(pico)), "{text}");
+        }
+        for text in ["", "-1", "-0.5", ".5", "1.", "x", "1e", "NaN", "inf", "9223373", "1e7", "1e400", "1.2.3"] {
+            assert_eq!(PicoUsd::parse_usd(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_id_is_a_hyphenated_uuid_and_nothing_else() {
+        let good = "0192f0c1-7d4e-7abc-8def-0123456789ab";
+        assert_eq!(EventId::parse(good).unwrap().to_string(), good);
+        assert_eq!(EventId::parse(&good.to_uppercase()).unwrap().to_string(), good);
+        for bad in [
+            "",
+            "0192f0c17d4e7abc8def0123456789ab",
+            "{0192f0c1-7d4e-7abc-8def-0123456789ab}",
+            "urn:uuid:0192f0c1-7d4e-7abc-8def-0123456789ab",
+            "00000000-0000-0000-0000-000000000000",
+            "0192f0c1-7d4e-7abc-8def-0123456789ag",
+            "0192f0c1-7d4e-7abc-8def-0123456789a\u{e9}",
+        ] {
+            assert_eq!(EventId::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_made_here_are_ordered_by_time_and_ids_of_records_are_stable() {
+        let ids: Vec<String> = (1..50).map(|ms| EventId::new(ms * 1000).to_string()).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+        let record = EventId::of_record(1_795_000_000_123, b"llm_traces\0a\0b");
+        assert_eq!(record, EventId::of_record(1_795_000_000_123, b"llm_traces\0a\0b"));
+        assert_ne!(record, EventId::of_record(1_795_000_000_123, b"llm_traces\0a\0c"));
+        assert_eq!(record.to_string().as_bytes()[14], b'8');
+        assert!(EventId::parse(&record.to_string()).is_some());
+        assert_ne!(EventId::of_key(Table::LlmTraces, "k", 0), EventId::of_key(Table::LlmTraces, "k", 1));
+        assert_ne!(EventId::of_key(Table::LlmTraces, "k", 0), EventId::of_key(Table::CustomEvents, "k", 0));
+    }
+
+    #[test]
+    fn every_table_has_its_own_place() {
+        for (place, table) in Table::ALL.into_iter().enumerate() {
+            assert_eq!(table.index(), place);
+        }
+    }
+}

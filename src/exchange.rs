@@ -1,0 +1,74 @@
+//! Our own small [`Request`] and [`Response`]: what routes see of HTTP, and all they see.
+
+/// The methods that any route of ours answers; everything else is `Other`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET
+    Get,
+    /// HEAD: answered as GET, without the body.
+    Head,
+    /// POST
+    Post,
+    /// OPTIONS
+    Options,
+    /// A method that no route takes.
+    Other,
+}
+
+/// One whole request, its body complete and still in its content encoding.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What is asked.
+    pub method: Method,
+    /// Path, without the query, as it was sent (not percent-decoded). Starts with `/`.
+    pub path: String,
+    /// What followed the `?`, or nothing.
+    pub query: String,
+    /// Headers that routes may ask for, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, de-chunked.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The first header of that name (given in lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Media type of the body in lower case, parameters cut off. Empty when none was sent.
+    pub fn media_type(&self) -> String {
+        media_type(self.header("content-type").unwrap_or(""))
+    }
+}
+
+/// Media type of a `Content-Type` value: lower case, parameters cut off.
+pub fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Status code, 200 to 599.
+    pub status: u16,
+    /// `Content-Type` of the body; `None` when there is no body.
+    pub content_type: Option<&'static str>,
+    /// Further headers, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// An answer with a JSON body.
+    pub fn json(status: u16, body: Vec<u8>) -> Response {
+        Response { status, content_type: Some("application/json"), headers: Vec::new(), body }
+    }
+
+    /// The same answer with one more header (name in lower case).
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        self.headers.push((name, value.into()));
+        self
+    }
+}

@@ -1,0 +1,8 @@
+//! Telemetry for an LLM agent, on the agent's own machine.
+
+pub mod clock;
+pub mod config;
+pub mod event;
+pub mod exchange;
+pub mod queue;
+pub mod stats;

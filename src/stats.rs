@@ -1,0 +1,474 @@
+//! Every counter and gauge, in one place: what `/health` reads.
+//!
+//! The [`Ledger`] keeps the law that nothing vanishes uncounted. It is one lock, so that a snapshot
+//! satisfies the law at every moment:
+//! `offered = stored + duplicate + refused + invalid + ignored + in_flight`.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::event::Table;
+
+/// All counters of one process. Shared by everybody, owned by `serve`.
+#[derive(Debug, Default)]
+pub struct Stats {
+    ledger: Mutex<Ledger>,
+    ignored_names: Mutex<BTreeMap<String, u64>>,
+    store: Mutex<StoreReport>,
+    push: Mutex<PushReport>,
+    /// By which door events came, and when last.
+    pub signals: Signals,
+    /// The listener.
+    pub http: HttpStats,
+    /// The queue between the doors and the writer.
+    pub queue: QueueStats,
+}
+
+/// What became of every event that was offered since the start of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Events that anybody offered.
+    pub offered: u64,
+    /// Stored as new rows.
+    pub stored: u64,
+    /// Already stored under the same id.
+    pub duplicate: u64,
+    /// Not taken now; the producer was told to come again.
+    pub refused: [u64; Refusal::ALL.len()],
+    /// Not acceptable as they are; the producer was told why.
+    pub invalid: u64,
+    /// OTLP records that map to no row.
+    pub ignored: u64,
+    /// In the queue, or in a transaction that has not ended.
+    pub in_flight: u64,
+}
+
+/// Why an event was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The queue had no room for the whole request.
+    QueueFull,
+    /// The disk, or the file's own limit, is full.
+    StoreFull,
+    /// The database answers with errors.
+    StoreFailing,
+    /// The sidecar is stopping.
+    Stopping,
+}
+
+impl Refusal {
+    /// All, in the order of [`Ledger::refused`].
+    pub const ALL: [Refusal; 4] = [Refusal::QueueFull, Refusal::StoreFull, Refusal::StoreFailing, Refusal::Stopping];
+
+    /// The word in `/health`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Refusal::QueueFull => "queue_full",
+            Refusal::StoreFull => "store_full",
+            Refusal::StoreFailing => "store_failing",
+            Refusal::Stopping => "stopping",
+        }
+    }
+
+    /// What the producer is told.
+    pub fn message(self) -> &'static str {
+        match self {
+            Refusal::QueueFull => "the queue is full, send the same again later",
+            Refusal::StoreFull => "the store is full, send the same again later",
+            Refusal::StoreFailing => "the store cannot write now, send the same again later",
+            Refusal::Stopping => "the sidecar is stopping, send the same again later",
+        }
+    }
+}
+
+impl Ledger {
+    /// Events that were refused, for whatever reason.
+    pub fn refused_total(&self) -> u64 {
+        self.refused.iter().sum()
+    }
+}
+
+impl Stats {
+    /// What became of the events so far.
+    pub fn ledger(&self) -> Ledger {
+        *locked(&self.ledger)
+    }
+
+    /// `count` events were put into the queue.
+    pub fn count_queued(&self, count: u64) {
+        let mut ledger = locked(&self.ledger);
+        ledger.offered += count;
+        ledger.in_flight += count;
+    }
+
+    /// Of the events in flight, these are settled now.
+    pub fn count_settled(&self, stored: u64, duplicate: u64) {
+        let mut ledger = locked(&self.ledger);
+        ledger.stored += stored;
+        ledger.duplicate += duplicate;
+        ledger.in_flight -= stored + duplicate;
+    }
+
+    /// Of the events in flight, these could not be stored after all.
+    pub fn count_given_back(&self, why: Refusal, count: u64) {
+        let mut ledger = locked(&self.ledger);
+        ledger.refused[why as usize] += count;
+        ledger.in_flight -= count;
+    }
+
+    /// `count` events were offered and refused before they were queued.
+    pub fn count_refused(&self, why: Refusal, count: u64) {
+        let mut ledger = locked(&self.ledger);
+        ledger.offered += count;
+        ledger.refused[why as usize] += count;
+    }
+
+    /// `count` events were offered that are not valid.
+    pub fn count_invalid(&self, count: u64) {
+        let mut ledger = locked(&self.ledger);
+        ledger.offered += count;
+        ledger.invalid += count;
+    }
+
+    /// `count` records of this name were offered that map to no row.
+    pub fn count_ignored(&self, name: &str, count: u64) {
+        {
+            let mut ledger = locked(&self.ledger);
+            ledger.offered += count;
+            ledger.ignored += count;
+        }
+        let mut names = locked(&self.ignored_names);
+        if let Some(known) = names.get_mut(name) {
+            *known += count;
+        } else {
+            let room = names.len() < IGNORED_NAMES_MAX;
+            let name = if room { cut(name, IGNORED_NAME_BYTES_MAX) } else { OTHER_NAMES };
+            *names.entry(name.to_owned()).or_default() += count;
+        }
+    }
+
+    /// Names of records that mapped to no row, and how many there were.
+    pub fn ignored_names(&self) -> BTreeMap<String, u64> {
+        locked(&self.ignored_names).clone()
+    }
+
+    /// How the store is.
+    pub fn store(&self) -> MutexGuard<'_, StoreReport> {
+        locked(&self.store)
+    }
+
+    /// How the push is.
+    pub fn push(&self) -> MutexGuard<'_, PushReport> {
+        locked(&self.push)
+    }
+}
+
+/// Names of ignored records kept apart; a stranger may invent any number of them.
+const IGNORED_NAMES_MAX: usize = 64;
+const IGNORED_NAME_BYTES_MAX: usize = 96;
+const OTHER_NAMES: &str = "(other)";
+
+fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+/// A counter that only rises.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// How many so far.
+    pub fn total(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A value that rises and falls.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Adds `n`, which may be negative.
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Raises it to `value` if that is higher.
+    pub fn raise(&self, value: i64) {
+        self.0.fetch_max(value, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn value(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One stream of records: how many came, in how many requests, and when the last.
+#[derive(Debug, Default)]
+pub struct Signal {
+    /// Requests (or samples) that could be read.
+    pub requests: Counter,
+    /// Records in them.
+    pub records: Counter,
+    last_ms: Gauge,
+}
+
+impl Signal {
+    /// A request with `records` records came at `now_ms`, Unix milliseconds.
+    pub fn received(&self, records: u64, now_ms: i64) {
+        self.requests.add(1);
+        self.records.add(records);
+        self.last_ms.set(now_ms);
+    }
+
+    /// When the last came, Unix milliseconds; `None` before the first.
+    pub fn last_ms(&self) -> Option<i64> {
+        Some(self.last_ms.value()).filter(|ms| *ms != 0)
+    }
+}
+
+/// The streams that `/health` tells apart.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// POST /v1/traces, native JSON.
+    pub native_traces: Signal,
+    /// POST /v1/events.
+    pub native_events: Signal,
+    /// POST /v1/errors.
+    pub native_errors: Signal,
+    /// OTLP spans.
+    pub otlp_traces: Signal,
+    /// OTLP log records.
+    pub otlp_logs: Signal,
+    /// OTLP metrics.
+    pub otlp_metrics: Signal,
+    /// Our own samples of the container.
+    pub system_metrics: Signal,
+}
+
+impl Signals {
+    /// Every stream by its name in `/health`.
+    pub fn all(&self) -> [(&'static str, &Signal); 7] {
+        [
+            ("native_traces", &self.native_traces),
+            ("native_events", &self.native_events),
+            ("native_errors", &self.native_errors),
+            ("otlp_traces", &self.otlp_traces),
+            ("otlp_logs", &self.otlp_logs),
+            ("otlp_metrics", &self.otlp_metrics),
+            ("system_metrics", &self.system_metrics),
+        ]
+    }
+}
+
+/// The listener.
+#[derive(Debug, Default)]
+pub struct HttpStats {
+    /// Connections that are open.
+    pub connections: Gauge,
+    /// Connections accepted so far.
+    pub connections_total: Counter,
+    /// Connections answered 503 because too many were open.
+    pub connections_refused: Counter,
+    /// Requests answered so far.
+    pub requests: Counter,
+    /// Bytes of all bodies in flight.
+    pub body_bytes: Gauge,
+    answers: Mutex<BTreeMap<u16, u64>>,
+}
+
+impl HttpStats {
+    /// An answer with this status was sent.
+    pub fn count_answer(&self, status: u16) {
+        self.requests.add(1);
+        if status >= 400 {
+            *locked(&self.answers).entry(status).or_default() += 1;
+        }
+    }
+
+    /// Answers of 400 and above, by status.
+    pub fn refused_by_status(&self) -> BTreeMap<u16, u64> {
+        locked(&self.answers).clone()
+    }
+}
+
+/// The queue between the doors and the writer.
+#[derive(Debug, Default)]
+pub struct QueueStats {
+    /// Events in it, those in an open transaction included.
+    pub events: Gauge,
+    /// Their bytes.
+    pub bytes: Gauge,
+    /// The most events it ever held.
+    pub events_high_water: Gauge,
+}
+
+/// What the writer says of the database.
+#[derive(Debug, Clone, Default)]
+pub struct StoreReport {
+    /// Where the file is.
+    pub path: String,
+    /// Whether events can be stored now, and if not, why not.
+    pub state: StoreState,
+    /// Rows by table: stored ever, present now, pruned by cause. In the order of [`Table::ALL`].
+    pub rows: [TableRows; Table::ALL.len()],
+    /// Size of the database file.
+    pub file_bytes: u64,
+    /// Pages of the file that hold nothing, in bytes.
+    pub free_bytes: u64,
+    /// Size of the write-ahead log.
+    pub wal_bytes: u64,
+    /// Whether the reserve for a full disk is there.
+    pub ballast: bool,
+    /// Commits so far, and how long the longest took, in microseconds.
+    pub commits: u64,
+    /// The longest commit, microseconds.
+    pub commit_us_max: u64,
+    /// Errors of the database so far.
+    pub errors: u64,
+    /// What happened to the file that its user should know (moved aside, replaced).
+    pub incidents: Vec<String>,
+}
+
+/// Whether events can be stored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum StoreState {
+    /// They can.
+    #[default]
+    Ok,
+    /// Not now: these are refused with 503 until it passes.
+    Refusing {
+        /// What the producers are told.
+        refusal: Refusal,
+        /// What is wrong, and what would help.
+        reason: String,
+        /// Since when, Unix milliseconds.
+        since_ms: i64,
+    },
+}
+
+/// Rows of one table over the life of the file: `stored = present + pruned`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableRows {
+    /// Rows ever stored.
+    pub stored: i64,
+    /// Rows that are there.
+    pub present: i64,
+    /// Rows removed, by [`Pruned`].
+    pub pruned: [i64; Pruned::ALL.len()],
+    /// Last id that the remote confirmed.
+    pub synced_id: i64,
+    /// Last id stored.
+    pub last_id: i64,
+}
+
+/// Why a row was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pruned {
+    /// Older than its retention.
+    Age,
+    /// The file had reached its limit.
+    Size,
+    /// The volume was too full.
+    Disk,
+    /// Not confirmed by the remote, removed because nothing else could be.
+    Unsynced,
+    /// Gone without us: somebody deleted it by hand.
+    Foreign,
+}
+
+impl Pruned {
+    /// All, in the order of [`TableRows::pruned`].
+    pub const ALL: [Pruned; 5] = [Pruned::Age, Pruned::Size, Pruned::Disk, Pruned::Unsynced, Pruned::Foreign];
+
+    /// The word in `/health` and in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pruned::Age => "age",
+            Pruned::Size => "size",
+            Pruned::Disk => "disk",
+            Pruned::Unsynced => "unsynced",
+            Pruned::Foreign => "foreign",
+        }
+    }
+}
+
+/// What the push says of the remote.
+#[derive(Debug, Clone, Default)]
+pub struct PushReport {
+    /// Whether there is a remote at all.
+    pub enabled: bool,
+    /// Batches confirmed.
+    pub batches: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Rows that the remote named as not acceptable in an answer of 200.
+    pub rows_rejected: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Attempts that failed since the last one that did not.
+    pub failures_in_row: u32,
+    /// When a batch was last confirmed, Unix milliseconds.
+    pub last_success_ms: Option<i64>,
+    /// When an attempt last failed, Unix milliseconds.
+    pub last_failure_ms: Option<i64>,
+    /// Why.
+    pub last_error: Option<String>,
+}
+
+/// A lock whose holder cannot have left it half-way: every critical section here is plain
+/// arithmetic, so a poisoned lock holds a value as good as any.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_law_holds_after_every_step() {
+        let stats = Stats::default();
+        let check = || {
+            let l = stats.ledger();
+            let settled = l.stored + l.duplicate + l.refused_total() + l.invalid + l.ignored;
+            assert_eq!(l.offered, settled + l.in_flight, "{l:?}");
+        };
+        stats.count_queued(10);
+        check();
+        stats.count_settled(4, 3);
+        check();
+        stats.count_given_back(Refusal::StoreFull, 3);
+        check();
+        stats.count_refused(Refusal::QueueFull, 5);
+        stats.count_invalid(2);
+        stats.count_ignored("openclaw.run", 7);
+        check();
+        assert_eq!(stats.ledger().in_flight, 0);
+        assert_eq!(stats.ledger().refused_total(), 8);
+    }
+
+    #[test]
+    fn a_stranger_cannot_grow_the_list_of_ignored_names() {
+        let stats = Stats::default();
+        for n in 0..10_000 {
+            stats.count_ignored(&format!("{n}-{}", "\u{e9}".repeat(1000)), 1);
+        }
+        let names = stats.ignored_names();
+        assert!(names.len() <= IGNORED_NAMES_MAX + 1);
+        assert!(names.keys().all(|name| name.len() <= IGNORED_NAME_BYTES_MAX));
+        assert_eq!(names.values().sum::<u64>(), 10_000);
+    }
+}
