@@ -57,6 +57,7 @@ pub fn queue<C>(limits: Limits, window: Window, stats: Arc<Stats>) -> (Queue<C>,
         refusing: None,
         open: true,
         writer_gone: false,
+        drain_told: false,
     };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), limits, window, stats });
     (Queue { shared: Arc::clone(&shared) }, Inbox { shared })
@@ -252,7 +253,7 @@ pub struct Next<C> {
     pub entries: Vec<Entry>,
     /// What was asked besides.
     pub commands: Vec<C>,
-    /// No event will ever come again.
+    /// No event will ever come again. Said once.
     pub drained: bool,
 }
 
@@ -268,11 +269,12 @@ impl<C> Inbox<C> {
             let now = Instant::now();
             let ripe_at = state.ripe_at(self.shared.window);
             let ripe = ripe_at.is_some_and(|at| at <= now);
-            let drained = !state.open && state.entries.is_empty();
+            let drained = !state.open && state.entries.is_empty() && !state.drain_told;
             let late = until.is_some_and(|at| at <= now);
             if ripe || drained || late || !state.commands.is_empty() {
                 let entries = if ripe { state.take() } else { Vec::new() };
                 let commands = state.commands.drain(..).collect();
+                state.drain_told |= drained;
                 return Next { entries, commands, drained };
             }
             let wake_at = [ripe_at, until].into_iter().flatten().min();
@@ -355,6 +357,8 @@ struct State<C> {
     refusing: Option<Refusal>,
     open: bool,
     writer_gone: bool,
+    /// Whether the writer knows that nothing will come any more.
+    drain_told: bool,
 }
 
 impl<C> Shared<C> {

@@ -368,10 +368,10 @@ pub struct TableRows {
     pub present: i64,
     /// Rows removed, by [`Pruned`].
     pub pruned: [i64; Pruned::ALL.len()],
-    /// Last id that the remote confirmed.
+    /// Rows present that the remote has not confirmed; 0 without a remote.
+    pub unsynced: i64,
+    /// Last id that the remote confirmed; the largest there is without a remote.
     pub synced_id: i64,
-    /// Last id stored.
-    pub last_id: i64,
 }
 
 /// Why a row was removed.

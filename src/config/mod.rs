@@ -1,0 +1,290 @@
+//! The configuration: environment variables, read once, all faults reported at once.
+//!
+//! [`VARIABLES`] is the one table of them: `--help`, `check`, the README and docs/configuration.md
+//! are checked against it.
+
+mod reading;
+mod shown;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One variable: what the user may set.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// What it means, in a few words.
+    pub meaning: &'static str,
+    /// Whether `NAME_FILE` may name a file that holds the value, which is never shown.
+    pub secret: bool,
+}
+
+const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning, secret: false }
+}
+
+const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning, secret: true }
+}
+
+/// How many of [`VARIABLES`] the README shows.
+pub const VARIABLES_IN_README: usize = 12;
+
+/// Every variable, the most wanted first.
+pub const VARIABLES: &[Variable] = &[
+    variable("TRACE_PORT", "9090", "port of the listener; 0 takes any free one, and the log says which"),
+    variable(
+        "TRACE_BIND",
+        "127.0.0.1",
+        "addresses of the listener, separated by commas; anything but loopback needs TRACE_TOKEN",
+    ),
+    variable(
+        "TRACE_DB_PATH",
+        "/data/openclaw-trace.db if /data is a directory, else under $XDG_STATE_HOME or ~/.local/state",
+        "the database file",
+    ),
+    variable(
+        "TRACE_PUSH_ENDPOINT",
+        "none",
+        "where rows are pushed (http or https); without it nothing leaves the machine",
+    ),
+    secret("TRACE_PUSH_TOKEN", "none", "bearer token for the endpoint"),
+    variable("TRACE_PUSH_INTERVAL", "5m", "time between two pushes"),
+    variable("TRACE_METRICS_INTERVAL", "15s", "time between two samples of the container, or off"),
+    variable(
+        "TRACE_RETENTION",
+        "7d",
+        "how long rows are kept once the remote has them (without an endpoint: once stored)",
+    ),
+    variable(
+        "TRACE_DB_MAX_MB",
+        "50",
+        "size of the database file at which the oldest rows are removed, in MB of 2^20 bytes",
+    ),
+    variable(
+        "TRACE_DISK_MAX_PERCENT",
+        "80",
+        "how full the volume may be before rows older than 24 h that the remote has are removed",
+    ),
+    secret("TRACE_TOKEN", "none", "bearer token that every route but /health asks for"),
+    variable("TRACE_LOG", "info", "error, warn, info or debug"),
+    variable("TRACE_ACK", "stored", "when a request is acknowledged: stored (after the commit) or queued (before it)"),
+    variable(
+        "TRACE_SYNC",
+        "full",
+        "what a commit survives: full (loss of the machine) or normal (loss of the process)",
+    ),
+    variable(
+        "TRACE_CAPTURE_TEXT",
+        "native",
+        "whose prompts and completions are kept: native (posted on purpose), all (also what OTel clients attach) or off",
+    ),
+    variable("TRACE_MAX_TEXT_BYTES", "4096", "where a text is cut"),
+    variable(
+        "TRACE_PUSH_CA_FILE",
+        "none",
+        "PEM file of the certificate authorities to trust instead of the compiled-in ones",
+    ),
+    variable("TRACE_PUSH_MAX_BYTES", "5MB", "size of one push"),
+    variable("TRACE_METRICS_RETENTION", "48h", "as TRACE_RETENTION, for samples of the container"),
+    variable(
+        "TRACE_ON_FULL",
+        "refuse",
+        "when only rows are left that the remote does not have: refuse new ones, or drop-oldest",
+    ),
+    variable("TRACE_DRAIN_TIMEOUT", "10s", "how long stopping may take"),
+    variable("TRACE_DRAIN_LINGER", "0s", "how long requests are still taken after the signal to stop"),
+    variable(
+        "TRACE_ALLOWED_HOSTS",
+        "none",
+        "names, separated by commas, that a Host header may have besides localhost and IP addresses",
+    ),
+    variable("TRACE_LOG_FORMAT", "logfmt", "logfmt or json"),
+];
+
+/// What the program runs with. Every value is checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Port of the listener; 0 = any free one.
+    pub port: u16,
+    /// Addresses or host names of the listener.
+    pub bind: Vec<String>,
+    /// The database file.
+    pub db_path: PathBuf,
+    /// Where rows are pushed, if anywhere.
+    pub push: Option<PushConfig>,
+    /// Time between two samples; `None` = no samples.
+    pub metrics_interval: Option<Duration>,
+    /// What is kept.
+    pub retention: RetentionConfig,
+    /// Bearer token that clients must send, if any.
+    pub token: Option<Secret>,
+    /// Highest level that is logged.
+    pub log: log::LevelFilter,
+    /// When a request is acknowledged.
+    pub ack: Ack,
+    /// What a commit survives.
+    pub sync: Sync,
+    /// What becomes of prompts and completions.
+    pub text: TextConfig,
+    /// How long stopping may take.
+    pub drain_timeout: Duration,
+    /// How long requests are still taken after the signal.
+    pub drain_linger: Duration,
+    /// Names that a Host header may have.
+    pub allowed_hosts: Vec<String>,
+    /// How a log line looks.
+    pub log_format: LogFormat,
+    /// Who we are, for the push.
+    pub identity: Identity,
+}
+
+/// Where rows go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PushConfig {
+    /// http or https URL without user info.
+    pub endpoint: String,
+    /// Bearer token.
+    pub token: Option<Secret>,
+    /// Time between two pushes.
+    pub interval: Duration,
+    /// PEM file of the authorities to trust.
+    pub ca_file: Option<PathBuf>,
+    /// The most bytes in one body.
+    pub max_bytes: usize,
+}
+
+/// What is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// Rows of traces, events and errors.
+    pub events: Duration,
+    /// Samples of the container.
+    pub metrics: Duration,
+    /// Size of the file.
+    pub db_max_bytes: u64,
+    /// How full the volume may be, in percent.
+    pub disk_max_percent: u8,
+    /// Whether rows that the remote does not have may be removed to make room.
+    pub drop_oldest: bool,
+}
+
+/// When a request is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// After the commit.
+    Stored,
+    /// Once queued.
+    Queued,
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// The death of the machine.
+    Full,
+    /// The death of the process.
+    Normal,
+}
+
+/// Whose prompts and completions are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capture {
+    /// What a producer posts on purpose.
+    Native,
+    /// Also what OTel clients attach.
+    All,
+    /// None.
+    Off,
+}
+
+/// What becomes of prompts and completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextConfig {
+    /// Whose are kept.
+    pub capture: Capture,
+    /// Where they are cut, in bytes.
+    pub max_bytes: usize,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `key=value`
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Who we are: what Fly.io and the kernel call this machine. `None` = not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Name of the host.
+    pub hostname: Option<String>,
+    /// FLY_APP_NAME
+    pub fly_app_name: Option<String>,
+    /// FLY_MACHINE_ID
+    pub fly_machine_id: Option<String>,
+    /// FLY_REGION
+    pub fly_region: Option<String>,
+    /// FLY_IMAGE_REF
+    pub fly_image_ref: Option<String>,
+    /// FLY_PROCESS_GROUP
+    pub fly_process_group: Option<String>,
+}
+
+/// A value that no log, error or answer ever shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `value` from view.
+    pub fn new(value: String) -> Secret {
+        Secret(value)
+    }
+
+    /// The value itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(shown::MASK)
+    }
+}
+
+/// What the configuration is read from: the environment, and two questions to the file system.
+pub struct Surroundings<'a> {
+    /// The environment.
+    pub vars: HashMap<String, String>,
+    /// Reads a file whole.
+    pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
+    /// Whether there is such a directory.
+    pub is_dir: &'a dyn Fn(&Path) -> bool,
+}
+
+/// Everything that is wrong with the configuration: one line each, none empty.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Faults(pub Vec<String>);
+
+impl Config {
+    /// Reads and checks all variables.
+    ///
+    /// # Errors
+    /// Every fault there is, not only the first.
+    pub fn from_vars(surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
+        reading::read(surroundings)
+    }
+}
+
+pub use shown::{masked_url, shown_duration};
+
+#[cfg(test)]
+mod tests;

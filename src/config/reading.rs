@@ -1,0 +1,402 @@
+//! From variables to a [`Config`]: what each may be, and every fault that can be found.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::shown::{ACKS, CAPTURES, LEVELS, LOG_FORMATS, ON_FULLS, SYNCS, Words, masked_url, shown_duration};
+use super::{
+    Ack, Capture, Config, Faults, Identity, LogFormat, PushConfig, RetentionConfig, Secret, Surroundings, Sync,
+    TextConfig, VARIABLES,
+};
+
+/// Reads and checks all variables.
+pub fn read(surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
+    let mut read = Reading { from: surroundings, faults: Vec::new() };
+    let config = read.config();
+    read.refuse_likely_misspellings();
+    match config {
+        Some(config) if read.faults.is_empty() => Ok(config),
+        _ => Err(Faults(read.faults)),
+    }
+}
+
+/// A body of less cannot hold the largest row that we store.
+const PUSH_BYTES_MIN: u64 = 64 << 10;
+const PUSH_BYTES_MAX: u64 = 64 << 20;
+/// Less than this and SQLite cannot turn round in the file.
+const DB_MB_MIN: u64 = 2;
+const DB_MB_MAX: u64 = 1 << 20;
+/// A text larger than a native body cannot come.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
+const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+
+struct Reading<'a> {
+    from: &'a Surroundings<'a>,
+    faults: Vec<String>,
+}
+
+impl Reading<'_> {
+    /// `None` only when a fault was noted.
+    fn config(&mut self) -> Option<Config> {
+        let port = self.number("TRACE_PORT", 9090, 0, 65_535, "a port from 1 to 65535, or 0 for any free one");
+        let token = self.secret("TRACE_TOKEN");
+        let bind = self.bind(token.is_some());
+        let db_path = self.db_path();
+        let push = self.push();
+        let metrics_interval = match self.value("TRACE_METRICS_INTERVAL") {
+            Some(off) if off == "off" => None,
+            _ => Some(self.duration("TRACE_METRICS_INTERVAL", Duration::from_secs(15), Duration::from_secs(1), YEAR)),
+        };
+        let retention = self.retention();
+        let log = self.word("TRACE_LOG", log::LevelFilter::Info, LEVELS);
+        let ack = self.word("TRACE_ACK", Ack::Stored, ACKS);
+        let sync = self.word("TRACE_SYNC", Sync::Full, SYNCS);
+        let text = TextConfig {
+            capture: self.word("TRACE_CAPTURE_TEXT", Capture::Native, CAPTURES),
+            max_bytes: self.number(
+                "TRACE_MAX_TEXT_BYTES",
+                4096,
+                0,
+                TEXT_BYTES_MAX,
+                "a number of bytes from 0 to 1048576",
+            ) as usize,
+        };
+        let hour = Duration::from_secs(3600);
+        let drain_timeout =
+            self.duration("TRACE_DRAIN_TIMEOUT", Duration::from_secs(10), Duration::from_millis(100), hour);
+        let drain_linger = self.duration("TRACE_DRAIN_LINGER", Duration::ZERO, Duration::ZERO, hour);
+        if drain_linger >= drain_timeout {
+            self.faults.push(format!(
+                "TRACE_DRAIN_LINGER: expected less than TRACE_DRAIN_TIMEOUT ({}), got {}",
+                shown_duration(drain_timeout),
+                shown_duration(drain_linger)
+            ));
+        }
+        let allowed_hosts = self.list("TRACE_ALLOWED_HOSTS").iter().map(|h| h.to_ascii_lowercase()).collect();
+        let log_format = self.word("TRACE_LOG_FORMAT", LogFormat::Logfmt, LOG_FORMATS);
+        let identity = Identity {
+            hostname: self.hostname(),
+            fly_app_name: self.value("FLY_APP_NAME"),
+            fly_machine_id: self.value("FLY_MACHINE_ID"),
+            fly_region: self.value("FLY_REGION"),
+            fly_image_ref: self.value("FLY_IMAGE_REF"),
+            fly_process_group: self.value("FLY_PROCESS_GROUP"),
+        };
+        Some(Config {
+            port: port as u16,
+            bind,
+            db_path: db_path?,
+            push,
+            metrics_interval,
+            retention,
+            token,
+            log,
+            ack,
+            sync,
+            text,
+            drain_timeout,
+            drain_linger,
+            allowed_hosts,
+            log_format,
+            identity,
+        })
+    }
+
+    fn hostname(&self) -> Option<String> {
+        let kernel = || (self.from.read_file)(Path::new("/proc/sys/kernel/hostname")).ok();
+        let name = self.value("HOSTNAME").or_else(kernel)?;
+        Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    }
+
+    fn bind(&mut self, has_token: bool) -> Vec<String> {
+        let bind = match self.list("TRACE_BIND") {
+            list if list.is_empty() => vec!["127.0.0.1".to_owned()],
+            list => list,
+        };
+        for address in &bind {
+            let known = address.parse::<IpAddr>();
+            let loopback = known.as_ref().map_or(address == "localhost", IpAddr::is_loopback);
+            if known.is_err() && !is_host_name(address) {
+                self.faults
+                    .push(format!("TRACE_BIND: expected IP addresses or host names without a port, got {address:?}"));
+            } else if !loopback && !has_token {
+                self.faults.push(format!(
+                    "TRACE_BIND: {address} can be reached from other machines: set TRACE_TOKEN, or bind 127.0.0.1"
+                ));
+            }
+        }
+        bind
+    }
+
+    fn db_path(&mut self) -> Option<PathBuf> {
+        if let Some(path) = self.value("TRACE_DB_PATH") {
+            if path.ends_with('/') || (self.from.is_dir)(Path::new(&path)) {
+                self.faults.push(format!("TRACE_DB_PATH: expected a file, got the directory {path:?}"));
+            }
+            return Some(PathBuf::from(path));
+        }
+        if (self.from.is_dir)(Path::new("/data")) {
+            return Some(PathBuf::from("/data/openclaw-trace.db"));
+        }
+        let state = self.value("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = state.or_else(|| self.value("HOME").map(|home| Path::new(&home).join(".local/state")));
+        if state.is_none() {
+            self.faults.push(
+                "TRACE_DB_PATH: expected a file to store in: there is no directory /data, and neither \
+                 XDG_STATE_HOME nor HOME is set"
+                    .to_owned(),
+            );
+        }
+        Some(state?.join("openclaw-trace/openclaw-trace.db"))
+    }
+
+    fn push(&mut self) -> Option<PushConfig> {
+        let token = self.secret("TRACE_PUSH_TOKEN");
+        let interval = self.duration(
+            "TRACE_PUSH_INTERVAL",
+            Duration::from_secs(300),
+            Duration::from_secs(1),
+            Duration::from_secs(86_400),
+        );
+        let max_bytes = self.bytes("TRACE_PUSH_MAX_BYTES", 5_000_000, PUSH_BYTES_MIN, PUSH_BYTES_MAX);
+        let ca_file = self.value("TRACE_PUSH_CA_FILE").map(PathBuf::from);
+        if let Some(path) = &ca_file {
+            match (self.from.read_file)(path) {
+                Err(error) => self.faults.push(format!("TRACE_PUSH_CA_FILE: cannot read {}: {error}", path.display())),
+                Ok(text) if !text.contains("-----BEGIN CERTIFICATE-----") => self.faults.push(format!(
+                    "TRACE_PUSH_CA_FILE: expected a PEM file with at least one certificate, found none in {}",
+                    path.display()
+                )),
+                Ok(_) => {}
+            }
+        }
+        let endpoint = self.value("TRACE_PUSH_ENDPOINT")?;
+        if let Err(wanted) = check_endpoint(&endpoint) {
+            self.faults.push(format!("TRACE_PUSH_ENDPOINT: expected {wanted}, got {:?}", masked_url(&endpoint)));
+        }
+        Some(PushConfig { endpoint, token, interval, ca_file, max_bytes: max_bytes as usize })
+    }
+
+    fn retention(&mut self) -> RetentionConfig {
+        let day = Duration::from_secs(86_400);
+        let hour = Duration::from_secs(3600);
+        RetentionConfig {
+            events: self.duration("TRACE_RETENTION", 7 * day, hour, 10 * YEAR),
+            metrics: self.duration("TRACE_METRICS_RETENTION", 2 * day, hour, 10 * YEAR),
+            db_max_bytes: self.number("TRACE_DB_MAX_MB", 50, DB_MB_MIN, DB_MB_MAX, "a number of MB from 2 to 1048576")
+                << 20,
+            disk_max_percent: self.number("TRACE_DISK_MAX_PERCENT", 80, 1, 100, "a percentage from 1 to 100") as u8,
+            drop_oldest: self.word("TRACE_ON_FULL", false, ON_FULLS),
+        }
+    }
+
+    /// The value of a variable; set but empty is as good as not set.
+    fn value(&self, name: &str) -> Option<String> {
+        self.from.vars.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn secret(&mut self, name: &str) -> Option<Secret> {
+        let file_name = format!("{name}_FILE");
+        let value = match (self.value(name), self.value(&file_name)) {
+            (Some(_), Some(_)) => {
+                self.faults.push(format!("{file_name}: expected only one of {name} and {file_name}, both are set"));
+                None
+            }
+            (value, None) => value,
+            (None, Some(path)) => match (self.from.read_file)(Path::new(&path)) {
+                Ok(text) if text.trim().is_empty() => {
+                    self.faults.push(format!("{file_name}: expected a value in {path:?}, the file is empty"));
+                    None
+                }
+                Ok(text) => Some(text.trim().to_owned()),
+                Err(error) => {
+                    self.faults.push(format!("{file_name}: cannot read {path:?}: {error}"));
+                    None
+                }
+            },
+        }?;
+        if !value.bytes().all(|b| b.is_ascii_graphic()) {
+            self.faults.push(format!("{name}: expected printable ASCII without spaces, as a header can carry it"));
+        }
+        Some(Secret(value))
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let value = self.value(name).unwrap_or_default();
+        value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn number(&mut self, name: &str, default: u64, min: u64, max: u64, wanted: &str) -> u64 {
+        let Some(text) = self.value(name) else { return default };
+        match text.parse::<u64>() {
+            Ok(number) if (min..=max).contains(&number) && text.bytes().all(|b| b.is_ascii_digit()) => number,
+            _ => {
+                self.faults.push(format!("{name}: expected {wanted}, got {text:?}"));
+                default
+            }
+        }
+    }
+
+    fn bytes(&mut self, name: &str, default: u64, min: u64, max: u64) -> u64 {
+        let Some(text) = self.value(name) else { return default };
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let unit = match text[digits..].trim() {
+            "" | "B" => Some(1),
+            "kB" | "KB" => Some(1000),
+            "KiB" => Some(1 << 10),
+            "MB" => Some(1_000_000),
+            "MiB" => Some(1 << 20),
+            _ => None,
+        };
+        let bytes = unit.and_then(|unit| text[..digits].parse::<u64>().ok()?.checked_mul(unit));
+        match bytes {
+            Some(bytes) if (min..=max).contains(&bytes) => bytes,
+            _ => {
+                self.faults
+                    .push(format!("{name}: expected a size from {min} to {max} bytes (5MB, 512KiB), got {text:?}"));
+                default
+            }
+        }
+    }
+
+    fn duration(&mut self, name: &str, default: Duration, min: Duration, max: Duration) -> Duration {
+        let Some(text) = self.value(name) else { return default };
+        match parse_duration(&text) {
+            Some(duration) if (min..=max).contains(&duration) => duration,
+            _ => {
+                self.faults.push(format!(
+                    "{name}: expected a duration with its unit (ms, s, m, h, d) from {} to {}, got {text:?}",
+                    shown_duration(min),
+                    shown_duration(max)
+                ));
+                default
+            }
+        }
+    }
+
+    fn word<T: Copy>(&mut self, name: &str, default: T, words: Words<T>) -> T {
+        let Some(text) = self.value(name) else { return default };
+        match words.iter().find(|(word, _)| text.eq_ignore_ascii_case(word)) {
+            Some((_, value)) => *value,
+            None => {
+                let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                self.faults.push(format!("{name}: expected {}, got {text:?}", known.join(" or ")));
+                default
+            }
+        }
+    }
+
+    /// A variable that is nearly one of ours is ours misspelt; any other is somebody else's.
+    fn refuse_likely_misspellings(&mut self) {
+        let mut names: Vec<&String> = self.from.vars.keys().filter(|name| name.starts_with(PREFIX)).collect();
+        names.sort();
+        for name in names {
+            let known = known_names();
+            if known.contains(name) {
+                continue;
+            }
+            let near = known
+                .iter()
+                .map(|ours| (letters_apart(&name[PREFIX.len()..], &ours[PREFIX.len()..]), ours))
+                .min_by_key(|(apart, _)| *apart);
+            // Of a very short name two letters are nearly all of it: TRACE_ID is no TRACE_BIND.
+            let limit = if name.len() - PREFIX.len() >= 4 { 2 } else { 1 };
+            if let Some((apart, ours)) = near
+                && apart <= limit
+            {
+                self.faults.push(format!("{name}: there is no such variable; did you mean {ours}?"));
+            }
+        }
+    }
+}
+
+const PREFIX: &str = "TRACE_";
+
+fn known_names() -> Vec<String> {
+    let files = VARIABLES.iter().filter(|v| v.secret).map(|v| format!("{}_FILE", v.name));
+    VARIABLES.iter().map(|v| v.name.to_owned()).chain(files).collect()
+}
+
+/// Reads `90s`, `1h30m`, `500ms`: whole numbers, each with its unit.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let unit_ms = match &rest[..letters] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        rest = &rest[letters..];
+        total = total.checked_add(Duration::from_millis(number.checked_mul(unit_ms)?))?;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+/// What is wrong with an endpoint: what would have been right.
+pub fn check_endpoint(url: &str) -> Result<(), &'static str> {
+    let wanted = "an http:// or https:// URL";
+    if !url.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(wanted);
+    }
+    let (scheme, rest) = url.split_once("://").ok_or(wanted)?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    if authority.contains('@') {
+        return Err("a URL without a user name or password (TRACE_PUSH_TOKEN is the place for a secret)");
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => (host, port.parse::<u16>().ok().filter(|p| *p != 0)),
+        _ => (authority, Some(1)),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let address = bracketed.unwrap_or(host).parse::<IpAddr>().ok();
+    let host_ok = if bracketed.is_some() { address.is_some() } else { address.is_some() || is_host_name(host) };
+    if !host_ok || port.is_none() {
+        return Err("a URL with a host and, if any, a port from 1 to 65535");
+    }
+    let loopback = address.map_or(host == "localhost", |a| a.is_loopback());
+    match scheme {
+        "https" => Ok(()),
+        "http" if loopback => Ok(()),
+        "http" => Err(
+            "an https:// URL: plain http shows the rows and the token to the network, so it goes to this machine only",
+        ),
+        _ => Err(wanted),
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    let label = |l: &str| {
+        !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    text.len() <= 253 && text.trim_end_matches('.').split('.').all(label)
+}
+
+/// Edits between two names: a letter put in, left out or changed, or two neighbours swapped.
+fn letters_apart(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut least = changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    least = least.min(rows[i - 2][j - 2] + 1);
+                }
+                least
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}

@@ -1,0 +1,133 @@
+use super::reading::{check_endpoint, parse_duration};
+use super::*;
+
+fn read(vars: &[(&str, &str)]) -> Result<Config, Faults> {
+    let no_file = |path: &Path| match path.to_str() {
+        Some("/run/token") => Ok("  s3cret\n".to_owned()),
+        Some("/run/empty") => Ok("\n".to_owned()),
+        _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+    };
+    let is_dir = |path: &Path| path == Path::new("/data") || path == Path::new("/tmp");
+    let vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Config::from_vars(&Surroundings { vars, read_file: &no_file, is_dir: &is_dir })
+}
+
+fn faults(vars: &[(&str, &str)]) -> Vec<String> {
+    read(vars).unwrap_err().0
+}
+
+#[test]
+fn nothing_set_gives_the_defaults_that_the_table_names() {
+    let config = read(&[]).unwrap();
+    for (variable, (name, value)) in VARIABLES.iter().zip(config.effective()) {
+        assert_eq!(variable.name, name);
+        let without_push = name.starts_with("TRACE_PUSH_");
+        let shown = match variable.default {
+            _ if without_push => "none".to_owned(),
+            path if name == "TRACE_DB_PATH" => path.split(' ').next().unwrap().to_owned(),
+            default => default.to_owned(),
+        };
+        assert_eq!(value, shown, "{name}");
+    }
+    let push = read(&[("TRACE_PUSH_ENDPOINT", "https://example.test/in")]).unwrap().push.unwrap();
+    assert_eq!((push.interval, push.max_bytes), (Duration::from_secs(300), 5_000_000));
+}
+
+#[test]
+fn every_fault_is_reported_at_once() {
+    let faults = faults(&[
+        ("TRACE_PORT", "90900"),
+        ("TRACE_ACK", "soon"),
+        ("TRACE_RETENTION", "7"),
+        ("TRACE_PUSH_ENDPOINT", "ftp://x?token=hush"),
+        ("TRACE_PROT", "1"),
+        ("TRACE_DB_MAX_MB", "-3"),
+    ]);
+    assert_eq!(faults.len(), 6, "{faults:#?}");
+    assert!(
+        faults.iter().any(|f| f == "TRACE_PORT: expected a port from 1 to 65535, or 0 for any free one, got \"90900\"")
+    );
+    assert!(faults.iter().any(|f| f.contains("did you mean TRACE_PORT")));
+    assert!(!faults.iter().any(|f| f.contains("hush")), "{faults:#?}");
+}
+
+#[test]
+fn other_peoples_variables_are_left_alone() {
+    assert!(read(&[("TRACE_ID", "x"), ("TRACE_ENDPOINT_URL", "y"), ("TRACEPARENT", "z"), ("TRACE_", "")]).is_ok());
+    for near in ["TRACE_PROT", "TRACE_LOGS", "TRACE_TOKNE", "TRACE_PUSH_ENDPONT", "TRACE_PUSH_TOKEN_FIL"] {
+        assert_eq!(faults(&[(near, "x")]).len(), 1, "{near}");
+    }
+}
+
+#[test]
+fn an_open_bind_needs_a_token() {
+    assert!(read(&[("TRACE_BIND", "127.0.0.1, ::1, localhost")]).is_ok());
+    assert!(faults(&[("TRACE_BIND", "127.0.0.1,0.0.0.0")])[0].contains("set TRACE_TOKEN"));
+    assert!(faults(&[("TRACE_BIND", "fly-local-6pn")])[0].contains("set TRACE_TOKEN"));
+    assert!(read(&[("TRACE_BIND", "fly-local-6pn,0.0.0.0"), ("TRACE_TOKEN", "t")]).is_ok());
+    assert!(faults(&[("TRACE_BIND", "127.0.0.1:9090")])[0].contains("without a port"));
+}
+
+#[test]
+fn secrets_come_from_files_too_and_are_never_shown() {
+    let config = read(&[("TRACE_TOKEN_FILE", "/run/token"), ("TRACE_PUSH_TOKEN", "hush")]).unwrap();
+    assert_eq!(config.token.as_ref().unwrap().reveal(), "s3cret");
+    let shown = format!("{config:?} {:?}", config.effective());
+    assert!(!shown.contains("s3cret") && !shown.contains("hush"), "{shown}");
+    assert!(faults(&[("TRACE_TOKEN_FILE", "/run/token"), ("TRACE_TOKEN", "x")])[0].contains("only one of"));
+    assert!(faults(&[("TRACE_TOKEN_FILE", "/run/empty")])[0].contains("empty"));
+    assert!(faults(&[("TRACE_TOKEN_FILE", "/run/none")])[0].contains("cannot read"));
+    assert!(faults(&[("TRACE_TOKEN", "two words")])[0].contains("without spaces"));
+}
+
+#[test]
+fn a_duration_needs_its_unit() {
+    for (text, ms) in [("5m", 300_000), ("1h30m", 5_400_000), ("250ms", 250), ("0s", 0), ("7d", 604_800_000)] {
+        assert_eq!(parse_duration(text), Some(Duration::from_millis(ms)), "{text}");
+    }
+    for text in ["", "5", "m", "5 m", "-5s", "1.5h", "5y", "5s3", "99999999999999999999s", "9999999999999999d"] {
+        assert_eq!(parse_duration(text), None, "{text}");
+    }
+}
+
+#[test]
+fn an_endpoint_is_a_url_that_keeps_secrets() {
+    for good in [
+        "https://a.test/x?y=1",
+        "http://127.0.0.1:8080/",
+        "http://[::1]:1/in",
+        "http://localhost/x",
+        "https://[fdaa::3]/",
+    ] {
+        assert_eq!(check_endpoint(good), Ok(()), "{good}");
+    }
+    for bad in [
+        "a.test",
+        "http://a.test/",
+        "https://",
+        "https://u:p@a.test/",
+        "https://a.test:0/",
+        "https://a.test:99999/",
+        "https://a b/",
+        "ftp://a.test/",
+        "https://[zz]/",
+    ] {
+        assert!(check_endpoint(bad).is_err(), "{bad}");
+    }
+    assert_eq!(masked_url("https://u:p@a.test/x?token=1"), "https://(not shown)@a.test/x?(not shown)");
+}
+
+#[test]
+fn the_file_goes_to_data_or_to_the_users_state() {
+    let at = |vars: &[(&str, &str)], data: bool| {
+        let vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let is_dir = move |path: &Path| data && path == Path::new("/data");
+        let read_file = |_: &Path| Ok(String::new());
+        Config::from_vars(&Surroundings { vars, read_file: &read_file, is_dir: &is_dir }).map(|c| c.db_path)
+    };
+    assert_eq!(at(&[], true), Ok("/data/openclaw-trace.db".into()));
+    assert_eq!(at(&[("XDG_STATE_HOME", "/s")], false), Ok("/s/openclaw-trace/openclaw-trace.db".into()));
+    assert_eq!(at(&[("HOME", "/h")], false), Ok("/h/.local/state/openclaw-trace/openclaw-trace.db".into()));
+    assert!(at(&[], false).is_err());
+    assert!(faults(&[("TRACE_DB_PATH", "/tmp")])[0].contains("directory"));
+}

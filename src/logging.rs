@@ -1,0 +1,165 @@
+//! The log: one record a line on stderr, logfmt or JSON. Text from outside cannot forge a line.
+//!
+//! Records carry their facts as key-value pairs (`log::info!(addr:% = addr; "listening")`).
+//! A fault that repeats goes through [`Repeats`]: the first time at once, then once a minute.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use log::kv::{self, Key, Value, VisitSource};
+use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::clock::{Clock, rfc3339_utc};
+use crate::config::LogFormat;
+
+/// Sends every record of this crate up to `level` to stderr. Does nothing the second time.
+pub fn init(format: LogFormat, level: LevelFilter) {
+    let logger = Box::new(Stderr { format, clock: Clock::real() });
+    // A second call means that somebody (a test) has set up a log before: theirs stays.
+    if log::set_boxed_logger(logger).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Longer values are cut: an error of a stranger's making must not fill the log.
+const VALUE_BYTES_MAX: usize = 1024;
+
+struct Stderr {
+    format: LogFormat,
+    clock: Clock,
+}
+
+impl Log for Stderr {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // What the crates below us have to say (ureq and rustls, a line a request) is not ours to log.
+        metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = line(self.format, &rfc3339_utc(self.clock.now_ms()), record);
+        // Nobody to tell when stderr is gone; the program goes on.
+        drop(std::io::stderr().lock().write_all(line.as_bytes()));
+    }
+
+    fn flush(&self) {}
+}
+
+fn line(format: LogFormat, time: &str, record: &Record<'_>) -> String {
+    let level = record.level().as_str().to_ascii_lowercase();
+    let mut fields = Fields { format, line: String::with_capacity(160) };
+    fields.add("ts", time);
+    fields.add("level", &level);
+    fields.add("msg", &record.args().to_string());
+    // Our own visitor never fails.
+    drop(record.key_values().visit(&mut fields));
+    match format {
+        LogFormat::Logfmt => fields.line + "\n",
+        LogFormat::Json => fields.line + "}\n",
+    }
+}
+
+struct Fields {
+    format: LogFormat,
+    line: String,
+}
+
+impl Fields {
+    fn add(&mut self, key: &str, value: &str) {
+        let value = &value[..value.floor_char_boundary(VALUE_BYTES_MAX)];
+        match self.format {
+            LogFormat::Logfmt => {
+                let gap = if self.line.is_empty() { "" } else { " " };
+                let bare = !value.is_empty()
+                    && value.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\'));
+                let written = if bare {
+                    write!(self.line, "{gap}{key}={value}")
+                } else {
+                    write!(self.line, "{gap}{key}={}", quoted(value))
+                };
+                debug_assert!(written.is_ok(), "a String takes what is written");
+            }
+            LogFormat::Json => {
+                self.line.push(if self.line.is_empty() { '{' } else { ',' });
+                let written = write!(self.line, "{}:{}", quoted(key), quoted(value));
+                debug_assert!(written.is_ok(), "a String takes what is written");
+            }
+        }
+    }
+}
+
+/// A JSON string, which logfmt readers understand as well. Control characters are escaped.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}
+
+impl<'kvs> VisitSource<'kvs> for Fields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        self.add(key.as_str(), &value.to_string());
+        Ok(())
+    }
+}
+
+/// Decides when a fault that repeats is worth a line.
+#[derive(Debug, Default)]
+pub struct Repeats {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+/// How often a fault that goes on is logged.
+const REPEAT_EVERY: Duration = Duration::from_secs(60);
+
+impl Repeats {
+    /// The fault happened once more. `Some(count)` when it is to be logged: how often it happened
+    /// since the last time it was.
+    pub fn again(&mut self) -> Option<u64> {
+        self.unsaid += 1;
+        if self.last.is_some_and(|last| last.elapsed() < REPEAT_EVERY) {
+            return None;
+        }
+        self.last = Some(Instant::now());
+        Some(std::mem::take(&mut self.unsaid))
+    }
+
+    /// It is over: the next fault is a new one.
+    pub fn over(&mut self) {
+        *self = Repeats::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged(format: LogFormat, message: &str, path: &str) -> String {
+        let pairs = [("path", path)];
+        let mut record = Record::builder();
+        line(format, "T", &record.level(log::Level::Warn).key_values(&pairs).args(format_args!("{message}")).build())
+    }
+
+    #[test]
+    fn a_record_is_one_line_whatever_is_in_it() {
+        assert_eq!(logged(LogFormat::Logfmt, "listening", "/data/x"), "ts=T level=warn msg=listening path=/data/x\n");
+        let evil = "a\nlevel=error \"b\"\u{1b}[31m\u{7f}=";
+        let line = logged(LogFormat::Logfmt, "two words", evil);
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        assert!(!line.contains('\u{1b}') && !line.contains('\u{7f}'), "{line}");
+        assert!(line.starts_with("ts=T level=warn msg=\"two words\" path=\"a\\nlevel=error \\\"b"), "{line}");
+        let json: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, "m", evil)).unwrap();
+        assert_eq!((json["level"].as_str(), json["path"].as_str()), (Some("warn"), Some(evil)));
+        assert!(logged(LogFormat::Json, "m", &"\u{e9}".repeat(100_000)).len() < 4096);
+    }
+
+    #[test]
+    fn a_fault_that_repeats_is_logged_the_first_time_only() {
+        let mut repeats = Repeats::default();
+        assert_eq!(repeats.again(), Some(1));
+        assert_eq!(repeats.again(), None);
+        repeats.over();
+        assert_eq!(repeats.again(), Some(1));
+    }
+}

@@ -1,0 +1,237 @@
+//! The file as a whole: opening it, knowing whether it is still there, and moving it aside when it
+//! is broken.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::migrate::{self, MigrateError};
+use super::options::{self, PragmaError, Whose};
+use super::prune::{self, Rows};
+use super::volume::{self, LockError, Room};
+use super::wal;
+use crate::config::{RetentionConfig, Sync};
+
+/// How the file is opened and kept.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The file.
+    pub path: PathBuf,
+    /// What a commit survives.
+    pub sync: Sync,
+    /// What is kept.
+    pub retention: RetentionConfig,
+    /// Whom rows are pushed to, by the name that its cursors have; without one every row counts as synced.
+    pub destination: Option<String>,
+    /// Whether a request is acknowledged before it is stored: then the writer holds it until it is.
+    pub acknowledged_early: bool,
+}
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another instance uses it, or the lock cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// It is a database of another program.
+    #[error("{path} is a database of another program; give openclaw-trace a file of its own with TRACE_DB_PATH")]
+    SomebodyElses {
+        /// The file.
+        path: String,
+    },
+    /// A newer program wrote it.
+    #[error("cannot use {path}: {cause}")]
+    Migrate {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        cause: MigrateError,
+    },
+    /// It cannot be made or read.
+    #[error("cannot use {path}: {cause}")]
+    Io {
+        /// The file or its directory.
+        path: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// SQLite cannot work with it.
+    #[error("cannot use {path}: {cause}")]
+    Sqlite {
+        /// The file.
+        path: String,
+        /// What SQLite said.
+        cause: rusqlite::Error,
+    },
+    /// A setting did not take.
+    #[error("cannot use {path}: {cause}")]
+    Pragma {
+        /// The file.
+        path: String,
+        /// Which.
+        cause: PragmaError,
+    },
+}
+
+impl OpenError {
+    /// What the error asks of the writer.
+    pub fn fault(&self, path: &Path) -> Fault {
+        match self {
+            OpenError::Sqlite { cause, .. } => Fault::of(cause, path),
+            OpenError::Io { cause, .. }
+                if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                Fault::Full
+            }
+            _ => Fault::Failing,
+        }
+    }
+}
+
+/// What an error of SQLite asks of the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Make room, then the same again.
+    Full,
+    /// The file is broken: move it aside, then the same again in a new one.
+    Corrupt,
+    /// Nothing that the writer can mend: refuse, and try again later.
+    Failing,
+}
+
+impl Fault {
+    /// Sorts an error that came from the file at `path`.
+    pub fn of(error: &rusqlite::Error, path: &Path) -> Fault {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Fault::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Fault::Corrupt,
+            // The shared memory beside the file cannot grow either when the disk is full, but
+            // SQLite calls that an I/O error.
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if nothing_free(path) => Fault::Full,
+            _ => Fault::Failing,
+        }
+    }
+}
+
+/// Less than this free and an I/O error is taken for a full disk.
+const NOTHING_FREE_BYTES: u64 = 64 << 10;
+
+fn nothing_free(path: &Path) -> bool {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    Room::of(directory).is_ok_and(|room| room.free_bytes < NOTHING_FREE_BYTES)
+}
+
+/// The open file: the only read-write connection there is.
+#[derive(Debug)]
+pub struct Database {
+    /// The connection.
+    pub conn: Connection,
+    /// The accounts of its rows.
+    pub rows: Rows,
+    identity: Option<(u64, u64)>,
+    wal_pages: Arc<AtomicI64>,
+}
+
+impl Database {
+    /// Opens the file, or makes it.
+    pub fn open(options: &Options, now_ms: i64) -> Result<Database, OpenError> {
+        let path = &options.path;
+        let shown = || path.display().to_string();
+        let sqlite = |cause| OpenError::Sqlite { path: shown(), cause };
+        make_private(path).map_err(|cause| OpenError::Io { path: shown(), cause })?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut conn = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        let whose = options::whose(&conn).map_err(sqlite)?;
+        if whose == Whose::SomebodyElses {
+            return Err(OpenError::SomebodyElses { path: shown() });
+        }
+        options::prepare_writer(&conn, options.sync).map_err(|cause| match cause {
+            PragmaError::Sqlite(cause) => sqlite(cause),
+            cause => OpenError::Pragma { path: shown(), cause },
+        })?;
+        migrate::migrate(&mut conn, whose == Whose::Nobodys, migrate::MIGRATIONS, now_ms).map_err(
+            |cause| match cause {
+                MigrateError::Sqlite(cause) => sqlite(cause),
+                cause => OpenError::Migrate { path: shown(), cause },
+            },
+        )?;
+        let rows = prune::audit(&mut conn, options.destination.as_deref()).map_err(sqlite)?;
+        let wal_pages = Arc::new(AtomicI64::new(0));
+        let told = Arc::clone(&wal_pages);
+        conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
+            told.store(i64::from(pages), Ordering::Relaxed);
+            Ok(())
+        }))
+        .map_err(sqlite)?;
+        let identity = volume::identity(path);
+        Ok(Database { conn, rows, identity, wal_pages })
+    }
+
+    /// Whether the path still names the file that is open.
+    pub fn is_in_place(&self, path: &Path) -> bool {
+        volume::identity(path) == self.identity
+    }
+
+    /// Pages in the log after the last commit.
+    pub fn wal_pages(&self) -> i64 {
+        self.wal_pages.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of a checkpoint that left nothing to move.
+    pub fn wal_is_moved(&self) {
+        self.wal_pages.store(0, Ordering::Relaxed);
+    }
+
+    /// Pages of the file, and those of them that hold nothing.
+    pub fn pages(&self) -> rusqlite::Result<(u64, u64)> {
+        let pages = |sql: &str| self.conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+        Ok((pages("PRAGMA page_count")? as u64, pages("PRAGMA freelist_count")? as u64))
+    }
+
+    /// Moves the log into the file and closes both. What cannot be moved stays in the log.
+    pub fn close(self) -> rusqlite::Result<wal::Checkpoint> {
+        let done = wal::truncate(&self.conn);
+        self.conn.close().map_err(|(_, error)| error)?;
+        done
+    }
+}
+
+/// Moves a broken file out of the way, with its log, under a name that says when. Returns that name.
+pub fn move_aside(path: &Path, why: &str, now_ms: i64) -> io::Result<PathBuf> {
+    let to = volume::beside(path, &format!(".{why}-{}", crate::clock::compact_utc(now_ms)));
+    for suffix in ["", "-wal", "-shm"] {
+        match fs::rename(volume::beside(path, suffix), volume::beside(&to, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    sync_directory(path)?;
+    Ok(to)
+}
+
+/// Makes the directory of the file, if it is not there, for nobody but us to look into.
+pub fn make_directory(path: &Path) -> Result<(), OpenError> {
+    let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty() && !d.exists()) else { return Ok(()) };
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|cause| OpenError::Io { path: directory.display().to_string(), cause })
+}
+
+/// Makes the file, for nobody but us to read.
+fn make_private(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    }
+    sync_directory(path)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(directory)?.sync_all()
+}

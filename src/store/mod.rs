@@ -1,0 +1,22 @@
+//! The database: one SQLite file, one [`Writer`] with the only read-write connection, and
+//! [`Reader`]s that look on.
+//!
+//! What is promised here: a request is stored whole or not at all; what [`Writer`] has called
+//! stored survives what `TRACE_SYNC` says it survives; every row that ever was is accounted for
+//! (`stored = present + pruned`); a full disk, a broken file or a stubborn reader is a state that
+//! passes, not an end.
+
+mod file;
+mod insert;
+mod limits;
+mod migrate;
+mod options;
+mod prune;
+mod reader;
+mod volume;
+mod wal;
+mod writer;
+
+pub use file::{OpenError, Options};
+pub use reader::{EachRow, ReadError, Reader};
+pub use writer::{Command, Ended, Writer};

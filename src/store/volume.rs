@@ -1,0 +1,158 @@
+//! What lies beside the database on its volume: the lock that keeps a second instance out, the
+//! ballast that is let go when the disk is full, and the room that is left.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg, posix_fallocate};
+use nix::sys::statvfs::statvfs;
+
+/// What SQLite needs to delete rows and give pages back when nothing else is free: the log of the
+/// deletes, and the pages that the checkpoint before them writes.
+pub const BALLAST_BYTES: u64 = 2 << 20;
+
+/// A path beside the database: its name with `suffix` added.
+pub fn beside(db: &Path, suffix: &str) -> PathBuf {
+    let mut name = db.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Holds `<db>.lock` as long as it lives, and the process with it.
+#[derive(Debug)]
+pub struct InstanceLock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+
+/// Why the lock was not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another instance has it.
+    #[error("another openclaw-trace ({holder}) uses this database; stop it, or give this one another TRACE_DB_PATH")]
+    Held {
+        /// Who, as far as is known.
+        holder: String,
+    },
+    /// The lock file could not be opened or locked.
+    #[error("cannot lock {path}: {cause}")]
+    Io {
+        /// The lock file.
+        path: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+impl InstanceLock {
+    /// Takes the lock of a database, without waiting.
+    pub fn take(db: &Path) -> Result<InstanceLock, LockError> {
+        let path = beside(db, ".lock");
+        let failed = |cause: io::Error| LockError::Io { path: path.display().to_string(), cause };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut lock) => {
+                // Only told to people: who holds it. On a full disk nobody is told.
+                let told = lock
+                    .set_len(0)
+                    .and_then(|()| lock.rewind())
+                    .and_then(|()| writeln!(lock, "{}", std::process::id()));
+                if let Err(error) = told {
+                    log::debug!(error:% = error; "the lock file does not say who holds it");
+                }
+                Ok(InstanceLock(lock))
+            }
+            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+                let mut pid = String::new();
+                let holder = match file.read_to_string(&mut pid) {
+                    Ok(_) if !pid.trim().is_empty() => format!("pid {}", pid.trim()),
+                    _ => "pid unknown".to_owned(),
+                };
+                Err(LockError::Held { holder })
+            }
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
+    }
+}
+
+/// `<db>.ballast`: space on the disk that nobody else can have.
+#[derive(Debug)]
+pub struct Ballast {
+    path: PathBuf,
+}
+
+impl Ballast {
+    /// The ballast of a database, whether it is there or not.
+    pub fn of(db: &Path) -> Ballast {
+        Ballast { path: beside(db, ".ballast") }
+    }
+
+    /// Whether all of it is there.
+    pub fn is_whole(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|m| m.len() == BALLAST_BYTES && m.blocks() * 512 >= BALLAST_BYTES)
+    }
+
+    /// Takes the space, or leaves none of it taken.
+    pub fn take(&self) -> io::Result<()> {
+        if self.is_whole() {
+            return Ok(());
+        }
+        let taken = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&self.path)
+            .and_then(|file| Ok(posix_fallocate(&file, 0, BALLAST_BYTES as i64)?));
+        if taken.is_err() {
+            self.release()?;
+        }
+        taken
+    }
+
+    /// Gives the space back.
+    pub fn release(&self) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Room on a volume, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Free for us.
+    pub free_bytes: u64,
+    /// Used by anybody.
+    pub used_bytes: u64,
+}
+
+impl Room {
+    /// Asks the volume that `path` is on.
+    pub fn of(path: &Path) -> io::Result<Room> {
+        let stat = statvfs(path)?;
+        let unit = stat.fragment_size();
+        Ok(Room {
+            free_bytes: stat.blocks_available() * unit,
+            used_bytes: stat.blocks().saturating_sub(stat.blocks_free()) * unit,
+        })
+    }
+
+    /// Used of what can be used, in percent, as `df` shows it.
+    pub fn used_percent(self) -> f64 {
+        let all = self.used_bytes + self.free_bytes;
+        if all == 0 { 100.0 } else { self.used_bytes as f64 * 100.0 / all as f64 }
+    }
+}
+
+/// Which file a path names now; `None` when it names none.
+pub fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+}

@@ -1,0 +1,179 @@
+//! What goes wrong, and what is done about it: a full disk, a broken file, a file that vanished.
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use super::{Ages, Refusing, Writer};
+use crate::clock::rfc3339_utc;
+use crate::stats::Pruned;
+use crate::store::file::{self, Database, Fault, OpenError};
+use crate::store::limits::{self, Which};
+use crate::store::volume::{BALLAST_BYTES, Room};
+use crate::store::{prune, wal};
+
+/// Steps of pruning that one full disk may cost before the request is refused.
+const ROOM_STEPS_MAX: usize = 64;
+/// Incidents that `/health` lists.
+const INCIDENTS_MAX: usize = 8;
+impl Writer {
+    /// Does what an error asks for. `Err` when the request must be refused; else why it would be if
+    /// the next attempt fails too.
+    pub(super) fn mend(&mut self, error: &rusqlite::Error) -> Result<(Refusing, String), (Refusing, String)> {
+        self.stats.store().errors += 1;
+        match Fault::of(error, &self.options.path) {
+            Fault::Full if self.make_room() => Ok((Refusing::DiskFull, self.full_reason())),
+            Fault::Full => Err((Refusing::DiskFull, self.full_reason())),
+            Fault::Corrupt => {
+                self.move_broken_file_aside(&error.to_string());
+                Ok((Refusing::Failing, format!("the database is broken: {error}")))
+            }
+            Fault::Failing => Err((Refusing::Failing, failing_reason(error))),
+        }
+    }
+
+    pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
+        let now_ms = self.clock.now_ms();
+        let database = match Database::open(&self.options, now_ms) {
+            Err(error) if error.fault(&self.options.path) == Fault::Corrupt => {
+                self.move_broken_file_aside(&error.to_string());
+                Database::open(&self.options, now_ms)?
+            }
+            Err(error) if error.fault(&self.options.path) == Fault::Full && self.ballast.is_whole() => {
+                self.ballast
+                    .release()
+                    .map_err(|cause| OpenError::Io { path: self.options.path.display().to_string(), cause })?;
+                Database::open(&self.options, now_ms)?
+            }
+            other => other?,
+        };
+        let newest = prune::newest(&database.conn).ok().flatten();
+        self.ages = Ages { newest_ms: newest.unwrap_or(now_ms), since: self.clock.uptime() };
+        self.next_checkpoint_pages = limits::WAL_CHECKPOINT_PAGES;
+        self.database = Some(database);
+        Ok(())
+    }
+
+    pub(super) fn move_broken_file_aside(&mut self, error: &str) {
+        // Closed without a checkpoint: nothing more is written into a file that is broken.
+        self.database = None;
+        let now_ms = self.clock.now_ms();
+        match file::move_aside(&self.options.path, "corrupt", now_ms) {
+            Ok(to) => self.incident(format!(
+                "{}: the database was broken ({error}); it was moved to {} and a new one was begun",
+                rfc3339_utc(now_ms),
+                to.display()
+            )),
+            Err(failed) => log::error!(error:% = failed; "the broken database cannot be moved aside"),
+        }
+    }
+
+    pub(super) fn replace_vanished_file(&mut self) {
+        let rows: i64 = self.database.take().map_or(0, |database| database.rows.iter().map(|t| t.present).sum());
+        let now_ms = self.clock.now_ms();
+        let mut said = format!(
+            "{}: the database file was deleted or replaced while it was open; about {rows} rows went with it, and a new one was begun",
+            rfc3339_utc(now_ms)
+        );
+        // What lies there now is not ours, or is a log without its file.
+        match file::move_aside(&self.options.path, "replaced", now_ms) {
+            Ok(to) if to.exists() => said.push_str(&format!(" (what was in its place is now {})", to.display())),
+            Ok(_) => {}
+            Err(failed) => said.push_str(&format!(" (what is in its place cannot be moved: {failed})")),
+        }
+        self.incident(said);
+    }
+
+    fn incident(&mut self, said: String) {
+        log::error!("{said}");
+        let mut report = self.stats.store();
+        if report.incidents.len() < INCIDENTS_MAX {
+            report.incidents.push(said);
+        }
+    }
+
+    /// Removes what the remote has until the ballast fits again beside the database. The ballast
+    /// itself is the room in which SQLite can do that. `false` when there was nothing to remove, or
+    /// it was not enough.
+    pub(super) fn make_room(&mut self) -> bool {
+        let Some(database) = &mut self.database else { return false };
+        let mut removed_any = false;
+        for _ in 0..ROOM_STEPS_MAX {
+            let Some(which) = removable(database, self.options.retention.drop_oldest) else { break };
+            if self.ballast.is_whole() && self.ballast.release().is_err() {
+                break;
+            }
+            match remove_for_room(database, which) {
+                Ok(removed) => removed_any |= removed > 0,
+                Err(error) => {
+                    log::debug!(error:% = error; "a step to make room failed");
+                    break;
+                }
+            }
+            if self.ballast.take().is_ok() {
+                return removed_any;
+            }
+        }
+        if let Err(error) = self.ballast.take() {
+            log::debug!(error:% = error; "the ballast does not fit");
+        }
+        false
+    }
+
+    pub(super) fn take_ballast(&mut self) {
+        if let Err(error) = self.ballast.take() {
+            log::warn!(bytes = BALLAST_BYTES, error:% = error; "the reserve for a full disk cannot be taken");
+        }
+    }
+
+    pub(super) fn full_reason(&self) -> String {
+        let free = self.room().map_or("unknown".to_owned(), |room| room.free_bytes.to_string());
+        format!(
+            "the volume of {} is full ({free} bytes free) and no row can be removed that the remote has; free some MB on it",
+            self.options.path.display()
+        )
+    }
+
+    pub(super) fn room(&self) -> Option<Room> {
+        let directory = self.options.path.parent().filter(|d| !d.as_os_str().is_empty());
+        Room::of(directory.unwrap_or(Path::new("."))).ok()
+    }
+}
+
+/// The rows that may be removed when the disk is full, the least missed first.
+fn removable(database: &Database, drop_oldest: bool) -> Option<Which> {
+    let order = [
+        (Which::SyncedMetrics, true),
+        (Which::SyncedEvents, true),
+        (Which::AnyMetrics, drop_oldest),
+        (Which::AnyEvents, drop_oldest),
+    ];
+    order
+        .into_iter()
+        .filter(|(_, allowed)| *allowed)
+        .map(|(which, _)| which)
+        .find(|which| matches!(prune::oldest(&database.conn, &database.rows, *which), Ok(Some(_))))
+}
+
+fn remove_for_room(database: &mut Database, which: Which) -> rusqlite::Result<usize> {
+    let cause = match which {
+        Which::SyncedMetrics | Which::SyncedEvents => Pruned::Disk,
+        Which::AnyMetrics | Which::AnyEvents => Pruned::Unsynced,
+    };
+    wal::truncate(&database.conn)?;
+    let removed = prune::remove(&mut database.conn, &mut database.rows, which, None, cause)?;
+    prune::give_back(&database.conn)?;
+    wal::truncate(&database.conn)?;
+    database.wal_is_moved();
+    Ok(removed)
+}
+
+fn failing_reason(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another process has locked the database for writing; end its transaction".to_owned()
+        }
+        Some(ErrorCode::ReadOnly) => "the database cannot be written: is the volume mounted read-only?".to_owned(),
+        _ => format!("the database cannot be written: {error}"),
+    }
+}

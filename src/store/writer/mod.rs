@@ -1,0 +1,312 @@
+//! The one writer: a thread that stores what the queue brings, obeys [`Command`]s, and keeps the
+//! limits between two batches.
+//!
+//! A request is told that it is stored after the transaction with it has committed, never before.
+//! When the database cannot take it the writer mends what can be mended (a full disk, a broken or
+//! vanished file) and tries the same again; else it refuses, says why, and goes on trying.
+
+mod batch;
+mod mend;
+mod refuse;
+mod upkeep;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smol::channel::Sender;
+
+use super::file::{self, Database, Fault, OpenError, Options};
+use super::limits;
+use super::prune;
+use super::volume::{Ballast, InstanceLock};
+use crate::clock::Clock;
+use crate::event::Table;
+use crate::queue::{Entry, Inbox, Outcome};
+use crate::stats::{Refusal, Stats};
+
+/// What can be asked of the writer besides storing.
+#[derive(Debug)]
+pub enum Command {
+    /// The remote has all rows up to these ids.
+    Confirm {
+        /// Last id of each table.
+        cursors: Vec<(Table, i64)>,
+        /// Told whether the file knows it now.
+        reply: Sender<bool>,
+    },
+    /// Tell me when everything that was queued before the queue was closed is settled.
+    Drain {
+        /// Told once.
+        reply: Sender<()>,
+    },
+    /// Checkpoint, close the file and end.
+    Close,
+}
+
+/// How the writer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Events that were acknowledged before they were stored, and could not be stored at all.
+    pub lost: u64,
+    /// Whether all of the log is in the file.
+    pub log_is_empty: bool,
+}
+
+/// The writer, before and while it runs.
+#[derive(Debug)]
+pub struct Writer {
+    options: Options,
+    stats: Arc<Stats>,
+    clock: Clock,
+    #[expect(dead_code, reason = "held as long as the writer lives")]
+    lock: InstanceLock,
+    ballast: Ballast,
+    database: Option<Database>,
+    /// Requests that are acknowledged already and wait for the database to recover.
+    held: Vec<Entry>,
+    refusing: Option<Refusing>,
+    ages: Ages,
+    shrinking: bool,
+    more_to_do: bool,
+    next_look: Duration,
+    next_checkpoint_pages: i64,
+    next_restart: Duration,
+}
+
+/// Why new requests are refused, as far as the writer must remember it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusing {
+    /// The volume is full.
+    DiskFull,
+    /// The file is full of rows that must not go.
+    FileFull,
+    /// The log cannot start over.
+    LogBlocked,
+    /// The database answers with errors, or cannot be opened.
+    Failing,
+}
+
+/// The time that ages are measured from. It starts at the newest row that was there at the start and
+/// goes on with the monotonic clock: a wall clock that jumps ahead makes no row old.
+#[derive(Debug, Clone, Copy)]
+struct Ages {
+    newest_ms: i64,
+    since: Duration,
+}
+
+/// How often a refused state is looked at again.
+const PROBE: Duration = Duration::from_secs(1);
+/// A request is stored at the first try, after one repair, or after a second kind of repair.
+const ATTEMPTS_MAX: usize = 3;
+
+impl Writer {
+    /// Takes the lock, opens or makes the file, and takes the ballast.
+    ///
+    /// # Errors
+    /// What somebody must mend. A full disk is none: the writer then starts refusing, and goes on
+    /// when there is room.
+    pub fn open(options: Options, stats: Arc<Stats>, clock: Clock) -> Result<Writer, OpenError> {
+        file::make_directory(&options.path)?;
+        let lock = InstanceLock::take(&options.path)?;
+        let ballast = Ballast::of(&options.path);
+        stats.store().path = options.path.display().to_string();
+        let ages = Ages { newest_ms: clock.now_ms(), since: clock.uptime() };
+        let mut writer = Writer {
+            options,
+            stats,
+            clock,
+            lock,
+            ballast,
+            database: None,
+            held: Vec::new(),
+            refusing: None,
+            ages,
+            shrinking: false,
+            more_to_do: false,
+            next_look: Duration::ZERO,
+            next_checkpoint_pages: limits::WAL_CHECKPOINT_PAGES,
+            next_restart: Duration::ZERO,
+        };
+        match writer.reopen() {
+            Ok(()) => writer.take_ballast(),
+            Err(error) if error.fault(&writer.options.path) == Fault::Full => {
+                log::warn!(error:% = error; "the disk is full, nothing can be stored yet");
+                writer.refusing = Some(Refusing::DiskFull);
+                writer.note_refusing(Refusing::DiskFull, "the volume has no room to open the database".to_owned());
+            }
+            Err(error) => return Err(error),
+        }
+        writer.publish();
+        Ok(writer)
+    }
+
+    /// Works until it is told to close.
+    pub fn run(mut self, inbox: Inbox<Command>) -> Ended {
+        if self.refusing.is_some() {
+            inbox.refuse(Some(Refusal::StoreFull));
+        }
+        let mut drained = false;
+        let mut drains: Vec<Sender<()>> = Vec::new();
+        let mut closing = false;
+        while !closing {
+            let next = inbox.next(Some(self.patience()));
+            self.held.extend(next.entries);
+            if !self.held.is_empty() {
+                self.store(&inbox);
+            }
+            drained |= next.drained;
+            for command in next.commands {
+                match command {
+                    Command::Confirm { cursors, reply } => {
+                        let done = self.confirm(&cursors);
+                        tell(&reply, done);
+                    }
+                    Command::Drain { reply } => drains.push(reply),
+                    Command::Close => closing = true,
+                }
+            }
+            if drained {
+                drains.drain(..).for_each(|reply| tell(&reply, ()));
+            }
+            if !closing {
+                self.keep_up(&inbox);
+            }
+        }
+        self.close(&inbox)
+    }
+
+    fn patience(&self) -> Duration {
+        match self.refusing {
+            _ if self.more_to_do => Duration::ZERO,
+            Some(_) => PROBE,
+            None => upkeep::LOOK,
+        }
+    }
+}
+impl Writer {
+    /// Stores what is held, or refuses it, or (acknowledged already) goes on holding it.
+    fn store(&mut self, inbox: &Inbox<Command>) {
+        let entries = std::mem::take(&mut self.held);
+        match self.store_or_mend(&entries) {
+            Ok(outcomes) => {
+                self.resume(inbox);
+                self.publish();
+                inbox.settle(entries.into_iter().zip(outcomes));
+            }
+            Err((why, reason)) => {
+                self.refuse(inbox, why, reason);
+                if self.options.acknowledged_early {
+                    self.held = entries;
+                } else {
+                    let refusal = why.refusal();
+                    inbox.settle(entries.into_iter().map(|entry| (entry, Outcome::Refused(refusal))));
+                }
+            }
+        }
+    }
+
+    fn store_or_mend(&mut self, entries: &[Entry]) -> Result<Vec<Outcome>, (Refusing, String)> {
+        let mut last = (Refusing::Failing, "the database could not be mended".to_owned());
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(database) = &mut self.database else {
+                self.reopen().map_err(|error| (Refusing::Failing, error.to_string()))?;
+                continue;
+            };
+            let started = Instant::now();
+            match batch::store(database, entries) {
+                Ok(outcomes) if database.is_in_place(&self.options.path) => {
+                    self.note_commit(started.elapsed());
+                    return Ok(outcomes);
+                }
+                Ok(_) => self.replace_vanished_file(),
+                Err(error) => last = self.mend(&error)?,
+            }
+        }
+        Err(last)
+    }
+
+    fn confirm(&mut self, cursors: &[(Table, i64)]) -> bool {
+        let Some(destination) = self.options.destination.clone() else { return false };
+        let now_ms = self.clock.now_ms();
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(database) = &mut self.database else { return false };
+            match prune::confirm(&mut database.conn, &mut database.rows, &destination, cursors, now_ms) {
+                Ok(()) => {
+                    self.more_to_do |= self.refusing == Some(Refusing::FileFull);
+                    self.publish();
+                    return true;
+                }
+                Err(error) => match Fault::of(&error, &self.options.path) {
+                    // What is confirmed now may be what makes room: the ballast is for this.
+                    Fault::Full if self.ballast.is_whole() && self.ballast.release().is_ok() => {}
+                    _ => {
+                        log::warn!(error:% = error; "the push cursor was not stored, the rows will be sent again");
+                        return false;
+                    }
+                },
+            }
+        }
+        false
+    }
+}
+impl Writer {
+    fn close(mut self, inbox: &Inbox<Command>) -> Ended {
+        if !self.held.is_empty() {
+            self.store(inbox);
+        }
+        let lost: usize = self.held.iter().map(|entry| entry.events.len()).sum();
+        let held = std::mem::take(&mut self.held);
+        inbox.settle(held.into_iter().map(|entry| (entry, Outcome::Refused(Refusal::StoreFailing))));
+        let log_is_empty = match self.database.take().map(Database::close) {
+            None => false,
+            Some(Ok(done)) => !done.blocked,
+            Some(Err(error)) => {
+                log::warn!(error:% = error; "the log stays beside the database, the next start reads it");
+                false
+            }
+        };
+        Ended { lost: lost as u64, log_is_empty }
+    }
+
+    fn note_commit(&self, took: Duration) {
+        let mut report = self.stats.store();
+        report.commits += 1;
+        report.commit_us_max = report.commit_us_max.max(took.as_micros() as u64);
+    }
+
+    fn publish(&self) {
+        let Some(database) = &self.database else { return };
+        let sizes = database.pages();
+        let mut report = self.stats.store();
+        report.rows = database.rows;
+        report.ballast = self.ballast.is_whole();
+        report.wal_bytes = database.wal_pages() as u64 * limits::PAGE_BYTES;
+        if let Ok((pages, free_pages)) = sizes {
+            report.file_bytes = pages * limits::PAGE_BYTES;
+            report.free_bytes = free_pages * limits::PAGE_BYTES;
+        }
+    }
+}
+
+impl Refusing {
+    fn refusal(self) -> Refusal {
+        match self {
+            Refusing::DiskFull | Refusing::FileFull => Refusal::StoreFull,
+            Refusing::LogBlocked | Refusing::Failing => Refusal::StoreFailing,
+        }
+    }
+}
+
+impl Ages {
+    fn now_ms(self, clock: &Clock) -> i64 {
+        let passed = clock.uptime().saturating_sub(self.since);
+        clock.now_ms().min(self.newest_ms + i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Answers somebody who may have gone.
+fn tell<T>(reply: &Sender<T>, answer: T) {
+    if reply.try_send(answer).is_err() {
+        log::debug!("nobody waits for this answer of the writer any more");
+    }
+}

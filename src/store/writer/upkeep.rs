@@ -1,0 +1,157 @@
+//! The limits, kept between two batches: one step for the file, and the log moved into it.
+
+use std::time::Duration;
+
+use super::{Command, Refusing, Writer};
+use crate::event::Table;
+use crate::queue::Inbox;
+use crate::store::limits::{self, Sizes, Step, Which};
+use crate::store::volume::Room;
+use crate::store::{prune, wal};
+
+/// How often ages and the volume are looked at.
+pub(super) const LOOK: Duration = Duration::from_secs(60);
+/// How often a reader in the way of the log is asked to go.
+const RESTART_EVERY: Duration = Duration::from_secs(60);
+impl Writer {
+    pub(super) fn keep_up(&mut self, inbox: &Inbox<Command>) {
+        if self.refusing.is_some() {
+            self.probe(inbox);
+        }
+        let checkpointed = self.keep_log_short(inbox);
+        let uptime = self.clock.uptime();
+        let look = uptime >= self.next_look;
+        if !(look || checkpointed || self.more_to_do || self.refusing == Some(Refusing::FileFull)) {
+            return;
+        }
+        if look {
+            self.next_look = uptime + LOOK;
+            if self.refusing.is_none() && !self.ballast.is_whole() {
+                self.take_ballast();
+            }
+        }
+        match self.keep_limits() {
+            Ok(step) => self.after_step(inbox, step),
+            Err(error) => {
+                self.more_to_do = false;
+                if let Err((why, reason)) = self.mend(&error) {
+                    self.refuse(inbox, why, reason);
+                }
+            }
+        }
+        self.publish();
+    }
+
+    /// Takes one step for the limits, and says which.
+    fn keep_limits(&mut self) -> rusqlite::Result<Step> {
+        let disk_percent = self.room().map(Room::used_percent);
+        let now_ms = self.ages.now_ms(&self.clock);
+        let Some(database) = &mut self.database else { return Ok(Step::Rest) };
+        let (pages, free_pages) = database.pages()?;
+        let oldest_of =
+            |which| prune::oldest(&database.conn, &database.rows, which).map(|found| found.map(|(ms, _)| ms));
+        let unsynced_events =
+            Table::ALL.iter().any(|t| *t != Table::SystemMetrics && database.rows[t.index()].unsynced > 0);
+        let sizes = Sizes {
+            pages,
+            free_pages,
+            disk_percent,
+            now_ms,
+            oldest_event_ms: oldest_of(Which::SyncedEvents)?,
+            oldest_metric_ms: oldest_of(Which::SyncedMetrics)?,
+            unsynced_metrics: database.rows[Table::SystemMetrics.index()].unsynced > 0,
+            unsynced_events,
+            shrinking: self.shrinking,
+        };
+        let step = limits::plan(&self.options.retention, &sizes);
+        match step {
+            Step::Rest | Step::Refuse => {}
+            Step::GiveBack => prune::give_back(&database.conn)?,
+            Step::Remove { which, before_ms, cause } => {
+                let removed = prune::remove(&mut database.conn, &mut database.rows, which, before_ms, cause)?;
+                log::debug!(count = removed, cause = cause.name(), which:? = which; "rows were removed");
+                if removed == 0 {
+                    return Ok(Step::Rest);
+                }
+                prune::give_back(&database.conn)?;
+            }
+        }
+        Ok(step)
+    }
+
+    fn after_step(&mut self, inbox: &Inbox<Command>, step: Step) {
+        self.more_to_do = matches!(step, Step::GiveBack | Step::Remove { .. });
+        self.shrinking = self.more_to_do;
+        if step == Step::Refuse {
+            let limit = self.options.retention.db_max_bytes >> 20;
+            let reason = format!(
+                "the database has reached TRACE_DB_MAX_MB={limit} and every row in it waits for the push; \
+                 let the push through, or raise the limit"
+            );
+            self.refuse(inbox, Refusing::FileFull, reason);
+        } else if self.refusing == Some(Refusing::FileFull) && step == Step::Rest {
+            self.resume(inbox);
+        }
+    }
+
+    /// Moves the log into the file when it has grown enough. Says whether it did.
+    fn keep_log_short(&mut self, inbox: &Inbox<Command>) -> bool {
+        let Some(database) = &mut self.database else { return false };
+        let pages = database.wal_pages();
+        // The log started over: what was learnt of a reader in the way is out of date.
+        if pages < limits::WAL_CHECKPOINT_PAGES {
+            self.next_checkpoint_pages = limits::WAL_CHECKPOINT_PAGES;
+        }
+        if pages < self.next_checkpoint_pages {
+            return false;
+        }
+        match wal::passive(&database.conn) {
+            Ok(done) if done.moved == done.pages => {
+                database.wal_is_moved();
+                self.next_checkpoint_pages = limits::WAL_CHECKPOINT_PAGES;
+            }
+            Ok(done) => {
+                self.next_checkpoint_pages = done.pages + limits::WAL_CHECKPOINT_PAGES;
+                if done.pages > limits::WAL_PAGES_MAX && !self.log_starts_over() {
+                    let reason = self.log_reason(done.pages);
+                    self.refuse(inbox, Refusing::LogBlocked, reason);
+                }
+            }
+            Err(error) => {
+                if let Err((why, reason)) = self.mend(&error) {
+                    self.refuse(inbox, why, reason);
+                }
+            }
+        }
+        true
+    }
+
+    /// Asks the readers to go, at most once a minute. Says whether the log is free to start over.
+    pub(super) fn log_starts_over(&mut self) -> bool {
+        let uptime = self.clock.uptime();
+        let Some(database) = &mut self.database else { return false };
+        if uptime < self.next_restart {
+            return false;
+        }
+        self.next_restart = uptime + RESTART_EVERY;
+        match wal::restart(&database.conn) {
+            Ok(done) if !done.blocked => {
+                database.wal_is_moved();
+                self.next_checkpoint_pages = limits::WAL_CHECKPOINT_PAGES;
+                true
+            }
+            Ok(_) => false,
+            Err(error) => {
+                log::debug!(error:% = error; "the log could not start over");
+                false
+            }
+        }
+    }
+
+    fn log_reason(&self, pages: i64) -> String {
+        let readers = wal::readers(&self.options.path);
+        let who = if readers.is_empty() { "a reader".to_owned() } else { readers.join(", ") };
+        let mb = (pages as u64 * limits::PAGE_BYTES) >> 20;
+        format!("the log of the database has grown to {mb} MB because {who} keeps an old read transaction open; end it")
+    }
+}
