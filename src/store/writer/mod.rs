@@ -189,7 +189,10 @@ impl Writer {
         let entries = std::mem::take(&mut self.held);
         match self.store_or_mend(&entries) {
             Ok(outcomes) => {
-                self.resume(inbox);
+                // The other two do not end by a commit that went well.
+                if matches!(self.refusing, Some(Refusing::DiskFull | Refusing::Failing)) {
+                    self.resume(inbox);
+                }
                 self.publish();
                 inbox.settle(entries.into_iter().zip(outcomes));
             }

@@ -1,0 +1,4 @@
+//! The integration tests: one binary, one module an area.
+
+mod store;
+mod support;

@@ -1,0 +1,422 @@
+//! The writer through its public doors: a real queue, a real file, a real thread.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use openclaw_trace::clock::Clock;
+use openclaw_trace::config::{RetentionConfig, Sync};
+use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, SystemMetric, Table};
+use openclaw_trace::queue::{Limits, Offer, Outcome, Queue, Ticket, Window, queue};
+use openclaw_trace::stats::{Pruned, Refusal, Stats, StoreState};
+use openclaw_trace::store::{Command, Ended, OpenError, Options, Reader, Writer};
+use rusqlite::Connection;
+
+use crate::support::dir::TempDir;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const NOW: i64 = 1_795_000_000_000;
+
+struct Store {
+    queue: Queue<Command>,
+    stats: Arc<Stats>,
+    clock: Clock,
+    path: PathBuf,
+    thread: Option<JoinHandle<Ended>>,
+}
+
+fn options(path: &Path) -> Options {
+    let retention = RetentionConfig {
+        events: 7 * DAY,
+        metrics: 2 * DAY,
+        db_max_bytes: 50 << 20,
+        disk_max_percent: 100,
+        drop_oldest: false,
+    };
+    Options { path: path.to_owned(), sync: Sync::Normal, retention, destination: None, acknowledged_early: false }
+}
+
+impl Store {
+    fn open(options: Options) -> Store {
+        Store::try_open(options).unwrap()
+    }
+
+    fn try_open(options: Options) -> Result<Store, OpenError> {
+        let stats = Arc::new(Stats::default());
+        let clock = Clock::by_hand(NOW);
+        let path = options.path.clone();
+        let writer = Writer::open(options, Arc::clone(&stats), clock.clone())?;
+        let (queue, inbox) = queue(Limits::default(), Window::AtOnce, Arc::clone(&stats));
+        let thread = std::thread::spawn(move || writer.run(inbox));
+        Ok(Store { queue, stats, clock, path, thread: Some(thread) })
+    }
+
+    fn offer(&self, events: Vec<Event>) -> Result<Ticket, Refusal> {
+        let mut batch = self.queue.batch();
+        events.into_iter().for_each(|event| batch.push(event));
+        match self.queue.offer(batch) {
+            Offer::Queued(ticket) => Ok(ticket),
+            Offer::Refused(why) => Err(why),
+            Offer::TooLarge => panic!("too large"),
+        }
+    }
+
+    fn store(&self, events: Vec<Event>) -> Outcome {
+        match self.offer(events) {
+            Ok(ticket) => smol::block_on(ticket.settled()),
+            Err(why) => Outcome::Refused(why),
+        }
+    }
+
+    fn confirm(&self, cursors: Vec<(Table, i64)>) -> bool {
+        let (reply, answer) = smol::channel::bounded(1);
+        assert!(self.queue.command(Command::Confirm { cursors, reply }));
+        answer.recv_blocking().unwrap()
+    }
+
+    /// Makes the writer go round once, and returns when it has.
+    fn nudge(&self) {
+        for _ in 0..2 {
+            self.confirm(Vec::new());
+        }
+    }
+
+    fn close(&mut self) -> Ended {
+        self.queue.close();
+        let (reply, drained) = smol::channel::bounded(1);
+        assert!(self.queue.command(Command::Drain { reply }));
+        drained.recv_blocking().unwrap();
+        assert!(self.queue.command(Command::Close));
+        self.thread.take().unwrap().join().unwrap()
+    }
+
+    fn count(&self, table: Table) -> i64 {
+        let conn = Connection::open(&self.path).unwrap();
+        conn.query_row(&format!("SELECT count(*) FROM {}", table.name()), [], |row| row.get(0)).unwrap()
+    }
+
+    fn has(&self, id: EventId) -> bool {
+        let conn = Connection::open(&self.path).unwrap();
+        let sql = "SELECT count(*) FROM custom_events WHERE trace_id = ?1";
+        conn.query_row(sql, [id.to_string()], |row| row.get::<_, i64>(0)).unwrap() == 1
+    }
+
+    /// Both laws: every event offered is accounted for, and every row ever stored.
+    fn check_laws(&self) {
+        let l = self.stats.ledger();
+        assert_eq!(
+            l.offered,
+            l.stored + l.duplicate + l.refused_total() + l.invalid + l.ignored + l.in_flight,
+            "{l:?}"
+        );
+        for table in Table::ALL {
+            let account = self.stats.store().rows[table.index()];
+            assert_eq!(account.stored, account.present + account.pruned.iter().sum::<i64>(), "{account:?}");
+            assert_eq!(account.present, self.count(table), "{}", table.name());
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.queue.close();
+            self.queue.command(Command::Close);
+            if thread.join().is_err() {
+                eprintln!("the writer had panicked");
+            }
+        }
+    }
+}
+
+fn event_at(received_at_ms: i64, body_bytes: usize) -> Event {
+    let custom = CustomEvent { name: "n".into(), body: Some("x".repeat(body_bytes).into()), ..Default::default() };
+    Event { id: EventId::new(received_at_ms), received_at_ms, kind: Kind::CustomEvent(Box::new(custom)) }
+}
+
+fn event() -> Event {
+    event_at(NOW, 0)
+}
+
+fn metric_at(received_at_ms: i64) -> Event {
+    Event {
+        id: EventId::new(received_at_ms),
+        received_at_ms,
+        kind: Kind::SystemMetric(Box::new(SystemMetric::default())),
+    }
+}
+
+/// Takes all the room that a volume has, to the last page.
+fn fill(path: &Path) {
+    let mut file = std::fs::File::create(path).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_is_acknowledged_is_in_the_file_once() {
+    let dir = TempDir::new("once");
+    let mut store = Store::open(options(&dir.join("t.db")));
+    let (a, b) = (event(), event());
+    let twice = vec![a.clone(), b.clone(), a.clone()];
+    assert_eq!(store.store(twice), Outcome::Stored { stored: 2, duplicates: 1 });
+    assert!(store.has(a.id) && store.has(b.id));
+    assert_eq!(store.store(vec![b]), Outcome::Stored { stored: 0, duplicates: 1 });
+    store.check_laws();
+    let tickets: Vec<Ticket> = (0..50).map(|_| store.offer(vec![event(), event()]).unwrap()).collect();
+    let ended = store.close();
+    assert_eq!(ended, Ended { lost: 0, log_is_empty: true });
+    for ticket in tickets {
+        assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 2, duplicates: 0 });
+    }
+    assert_eq!(store.count(Table::CustomEvents), 102);
+    assert!(!dir.join("t.db-wal").exists(), "the log is gone after a clean end");
+}
+
+#[test]
+fn the_file_is_for_nobody_elses_eyes() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new("mode");
+    let path = dir.join("below/t.db");
+    let store = Store::open(options(&path));
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    for name in ["t.db", "t.db-wal", "t.db-shm", "t.db.lock", "t.db.ballast"] {
+        let mode = std::fs::metadata(dir.join("below").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_second_instance_is_refused_and_harms_nothing() {
+    let dir = TempDir::new("second");
+    let path = dir.join("t.db");
+    let store = Store::open(options(&path));
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    let refused = Store::try_open(options(&path)).err().unwrap();
+    let said = refused.to_string();
+    assert!(matches!(refused, OpenError::Lock(_)) && said.contains(&std::process::id().to_string()), "{said}");
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    store.check_laws();
+}
+
+#[test]
+fn a_database_of_another_program_is_left_alone() {
+    let dir = TempDir::new("stranger");
+    let path = dir.join("t.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(Store::try_open(options(&path)).err().unwrap(), OpenError::SomebodyElses { .. }));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_broken_file_is_moved_aside_and_the_request_is_stored_in_a_new_one() {
+    let dir = TempDir::new("broken");
+    let path = dir.join("t.db");
+    std::fs::write(&path, "this is no database, and long enough to look like one".repeat(100)).unwrap();
+    let store = Store::open(options(&path));
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    let incidents = store.stats.store().incidents.clone();
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    let kept = std::fs::read_dir(dir.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("t.db.corrupt-20261118T"));
+    assert_eq!(kept.count(), 1);
+    store.check_laws();
+}
+
+#[test]
+fn a_file_that_breaks_while_it_is_open_is_moved_aside_too() {
+    let dir = TempDir::new("breaks");
+    let path = dir.join("t.db");
+    let mut store = Store::open(options(&path));
+    for _ in 0..400 {
+        store.store(vec![event_at(NOW, 2000)]);
+    }
+    store.close();
+    // Every page but the first becomes noise: the header is fine, the trees are not.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4096..].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let store = Store::open(options(&path));
+    let last = event();
+    let id = last.id;
+    assert_eq!(store.store(vec![last]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert!(store.has(id));
+    assert!(store.stats.store().incidents[0].contains("broken"), "{:?}", store.stats.store().incidents);
+}
+
+#[test]
+fn a_file_deleted_or_replaced_under_us_is_noticed_before_anything_is_acknowledged() {
+    let dir = TempDir::new("vanishes");
+    let path = dir.join("t.db");
+    let store = Store::open(options(&path));
+    store.store(vec![event()]);
+    std::fs::remove_file(&path).unwrap();
+    let a = event();
+    assert_eq!(store.store(vec![a.clone()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert!(store.has(a.id));
+    let other = dir.join("other.db");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    let b = event();
+    assert_eq!(store.store(vec![b.clone()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert!(store.has(b.id));
+    assert_eq!(store.stats.store().incidents.len(), 2);
+    store.check_laws();
+}
+
+#[test]
+fn rows_that_somebody_deletes_by_hand_are_booked() {
+    let dir = TempDir::new("foreign");
+    let path = dir.join("t.db");
+    let mut store = Store::open(options(&path));
+    store.store((0..10).map(|_| event()).collect());
+    store.close();
+    Connection::open(&path).unwrap().execute("DELETE FROM custom_events WHERE id <= 4", []).unwrap();
+    let store = Store::open(options(&path));
+    store.check_laws();
+    assert_eq!(store.stats.store().rows[Table::CustomEvents.index()].pruned[Pruned::Foreign as usize], 4);
+}
+
+#[test]
+fn ids_never_fall_below_a_cursor_again() {
+    let dir = TempDir::new("ids");
+    let path = dir.join("t.db");
+    let mut store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    store.store((0..5).map(|_| event()).collect());
+    assert!(store.confirm(vec![(Table::CustomEvents, 5)]));
+    store.close();
+    Connection::open(&path).unwrap().execute("DELETE FROM custom_events", []).unwrap();
+    let store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    store.store(vec![event()]);
+    let reader = Reader::open(&path).unwrap();
+    let after = reader.cursors("d").unwrap()[Table::CustomEvents.index()];
+    let mut seen = Vec::new();
+    reader.rows(Table::CustomEvents, after, 10, &mut |id, _| seen.push(id)).unwrap();
+    assert_eq!((after, seen.len()), (5, 1));
+    assert!(seen[0] > 5);
+}
+
+#[test]
+fn old_rows_go_once_the_remote_has_them_and_a_jumping_clock_takes_none() {
+    let dir = TempDir::new("age");
+    let path = dir.join("t.db");
+    let store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    store.store((0..1200).map(|_| event()).collect());
+    store.store((0..700).map(|_| metric_at(NOW)).collect());
+    assert!(store.confirm(vec![(Table::CustomEvents, 700), (Table::SystemMetrics, 700)]));
+
+    store.clock.jump(NOW + 400 * DAY.as_millis() as i64);
+    store.clock.advance(Duration::from_secs(120));
+    store.store(vec![event_at(store.clock.now_ms(), 0)]);
+    store.nudge();
+    assert_eq!((store.count(Table::CustomEvents), store.count(Table::SystemMetrics)), (1201, 700));
+
+    store.clock.jump(NOW);
+    store.clock.advance(3 * DAY);
+    store.nudge();
+    until("the samples are gone", || store.count(Table::SystemMetrics) == 0);
+    assert_eq!(store.count(Table::CustomEvents), 1201, "events live longer");
+    store.clock.advance(5 * DAY);
+    store.nudge();
+    until("the events that the remote has are gone", || store.count(Table::CustomEvents) == 501);
+    store.check_laws();
+    let rows = store.stats.store().rows;
+    assert_eq!(rows[Table::CustomEvents.index()].pruned[Pruned::Age as usize], 700);
+    assert_eq!(rows[Table::CustomEvents.index()].unsynced, 501);
+}
+
+#[test]
+fn a_full_file_gives_up_synced_rows_then_samples_then_refuses_until_the_push_is_through() {
+    let dir = TempDir::new("size");
+    let path = dir.join("t.db");
+    let mut options = Options { destination: Some("d".into()), ..options(&path) };
+    options.retention.db_max_bytes = 4 << 20;
+    let store = Store::open(options);
+    store.store((0..300).map(|_| metric_at(NOW)).collect());
+    let mut accepted = 0i64;
+    let refused = loop {
+        match store.store((0..10).map(|_| event_at(NOW, 4000)).collect()) {
+            Outcome::Stored { stored, .. } => accepted += i64::from(stored),
+            Outcome::Refused(why) => break why,
+        }
+        assert!(accepted < 5000, "never refused");
+    };
+    assert_eq!(refused, Refusal::StoreFull);
+    assert_eq!(store.count(Table::SystemMetrics), 0, "samples go before anything is refused");
+    assert_eq!(store.count(Table::CustomEvents), accepted, "no event goes that the remote lacks");
+    let StoreState::Refusing { reason, .. } = store.stats.store().state.clone() else { panic!("not refusing") };
+    assert!(reason.contains("TRACE_DB_MAX_MB=4"), "{reason}");
+    store.check_laws();
+
+    assert!(store.confirm(vec![(Table::CustomEvents, accepted / 2)]));
+    until("events are taken again", || store.queue.refusing().is_none());
+    assert!(matches!(store.store(vec![event()]), Outcome::Stored { .. }));
+    for _ in 0..200 {
+        store.store((0..10).map(|_| event_at(NOW, 4000)).collect());
+        let cursor = store.stats.store().rows[Table::CustomEvents.index()].stored;
+        store.confirm(vec![(Table::CustomEvents, cursor)]);
+        assert!(store.stats.store().file_bytes <= (5 << 20), "{}", store.stats.store().file_bytes);
+    }
+    store.check_laws();
+}
+
+#[test]
+fn a_full_disk_is_left_by_ballast_and_pruning_with_nobody_freeing_space() {
+    let Some(dir) = TempDir::on_tmpfs("full", "8m") else { return };
+    let path = dir.join("t.db");
+    let store = Store::open(options(&path));
+    let mut rounds = 0;
+    // Everything counts as synced: without an endpoint the oldest rows make room for the newest.
+    while store.stats.store().rows[Table::CustomEvents.index()].pruned[Pruned::Disk as usize] < 2000 {
+        let outcome = store.store((0..50).map(|_| event_at(NOW, 1000)).collect());
+        assert_eq!(outcome, Outcome::Stored { stored: 50, duplicates: 0 }, "round {rounds}");
+        rounds += 1;
+        assert!(rounds < 2000, "the disk was never full");
+    }
+    fill(&dir.join("stranger"));
+    for _ in 0..20 {
+        assert_eq!(
+            store.store((0..50).map(|_| event_at(NOW, 1000)).collect()),
+            Outcome::Stored { stored: 50, duplicates: 0 }
+        );
+    }
+    store.check_laws();
+}
+
+#[test]
+fn a_full_disk_without_anything_to_prune_refuses_says_why_and_recovers_when_there_is_room() {
+    let Some(dir) = TempDir::on_tmpfs("brim", "8m") else { return };
+    let path = dir.join("t.db");
+    let store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    let first = event();
+    store.store(vec![first.clone()]);
+    // The stranger takes all there is, to the last page.
+    let stranger = dir.join("stranger");
+    fill(&stranger);
+    let mut refused = None;
+    for _ in 0..500 {
+        if let Outcome::Refused(why) = store.store((0..20).map(|_| event_at(NOW, 3000)).collect()) {
+            refused = Some(why);
+            break;
+        }
+    }
+    assert_eq!(refused, Some(Refusal::StoreFull));
+    let StoreState::Refusing { reason, .. } = store.stats.store().state.clone() else { panic!("not refusing") };
+    assert!(reason.contains("is full"), "{reason}");
+    assert!(store.has(first.id));
+    store.check_laws();
+    std::fs::remove_file(&stranger).unwrap();
+    until("events are taken again", || store.queue.refusing().is_none());
+    assert!(matches!(store.store(vec![event()]), Outcome::Stored { stored: 1, .. }));
+    store.check_laws();
+}
