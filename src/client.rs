@@ -1,0 +1,289 @@
+//! The HTTP client, and the only door to `ureq`: POST for the push, GET for `openclaw-trace health`.
+//!
+//! It blocks, so it runs on a thread of its own. It promises that a call ends within its timeout,
+//! or soon after [`Cancel::cancel`]; that an answer of any size takes bounded memory; that
+//! redirects are not followed and no proxy is taken from the environment; and that none of its
+//! errors shows a header or the query of a URL.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ureq::http::Response;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body, SendBody};
+
+/// What a client is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientConfig<'a> {
+    /// The certificate authorities to trust, as PEM text. `None` = the compiled-in ones.
+    pub ca_pem: Option<&'a str>,
+    /// `User-Agent` of every request.
+    pub user_agent: &'a str,
+    /// The longest that a call takes, name resolution and the answer's body included.
+    pub timeout: Duration,
+}
+
+/// Makes requests, one after the other. Dropping it closes its connection.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    cancel: Cancel,
+}
+
+/// One whole answer, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// `Retry-After`, where it is a number of seconds.
+    pub retry_after: Option<Duration>,
+    /// The body, at most [`ANSWER_BYTES_MAX`] of it.
+    pub body: Vec<u8>,
+    /// Whether the body was longer than that.
+    pub cut: bool,
+}
+
+/// The most that is kept of an answer: 5 000 refused rows, named in 200 bytes each.
+pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing was sent, and nothing will be until the configuration is mended.
+    #[error("{0}")]
+    Unusable(String),
+    /// No whole answer came. Whether the request was carried out is not known.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// The body that was to be sent could not be read to its announced end: the request is void.
+    #[error("the body could not be read: {0}")]
+    Body(io::Error),
+    /// [`Cancel::cancel`] was called. Whether the request was carried out is not known.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Ends the calls of a client from another thread. Made before the client, so that there is no
+/// moment at which it cannot be cancelled. Clones are the same thing.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<Mutex<Cancelled>>);
+
+#[derive(Debug, Default)]
+struct Cancelled {
+    yes: bool,
+    agent: Option<Agent>,
+}
+
+impl Cancel {
+    /// Shuts the client's sockets down: a blocked call returns at once, later ones fail. Name
+    /// resolution and a connect under way are not interrupted; the timeout bounds them.
+    pub fn cancel(&self) {
+        let agent = {
+            let mut state = self.lock();
+            state.yes = true;
+            state.agent.take()
+        };
+        if let Some(agent) = agent {
+            agent.shutdown();
+        }
+    }
+
+    /// Whether it was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.lock().yes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cancelled> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Client {
+    /// Makes a client that `cancel` can end. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] when `ca_pem` holds no certificate, [`Error::Cancelled`].
+    pub fn new(config: &ClientConfig<'_>, cancel: Cancel) -> Result<Client, Error> {
+        let tls = TlsConfig::builder().root_certs(config.ca_pem.map_or(Ok(RootCerts::WebPki), roots)?).build();
+        let agent = Agent::config_builder()
+            .timeout_global(Some(config.timeout))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .user_agent(config.user_agent)
+            .tls_config(tls)
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
+            .max_response_header_size(HEAD_BYTES_MAX)
+            .max_idle_connections(1)
+            .max_idle_connections_per_host(1)
+            .build()
+            .new_agent();
+        {
+            let mut state = cancel.lock();
+            if state.yes {
+                return Err(Error::Cancelled);
+            }
+            state.agent = Some(agent.clone());
+        }
+        Ok(Client { agent, cancel })
+    }
+
+    /// Sends `length` bytes of `body` and waits for the answer.
+    ///
+    /// # Errors
+    /// Any of [`Error`]. A `body` that ends before `length` bytes is an [`Error::Body`]; the
+    /// receiver sees a request that breaks off.
+    pub fn post(&self, url: &str, headers: &[(&str, &str)], body: impl Read, length: u64) -> Result<Answer, Error> {
+        let mut exact = Exact { from: body, left: length, fault: None };
+        let mut request = self.agent.post(url).header("Content-Length", length.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send(SendBody::from_reader(&mut exact));
+        if let Some(fault) = exact.fault {
+            return Err(Error::Body(fault));
+        }
+        self.read(response)
+    }
+
+    /// Fetches `url`.
+    ///
+    /// # Errors
+    /// Any of [`Error`] but [`Error::Body`].
+    pub fn fetch(&self, url: &str) -> Result<Answer, Error> {
+        self.read(self.agent.get(url).call())
+    }
+
+    fn read(&self, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, Error> {
+        let answer = response.map_err(sorted).and_then(read_answer);
+        // A socket that we shut down ourselves can look like the end of an answer.
+        if self.cancel.is_cancelled() { Err(Error::Cancelled) } else { answer }
+    }
+}
+
+/// One read or write of the socket. ureq's own 128 KiB each way would be most of our memory.
+const BUFFER_BYTES: usize = 16 << 10;
+/// Less than [`BUFFER_BYTES`]: the head of an answer must fit in the buffer.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+/// A receiver may not silence us for longer than this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+fn roots(pem: &str) -> Result<RootCerts, Error> {
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem.as_bytes()) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(Error::Unusable(format!("the file of certificate authorities: {error}"))),
+        }
+    }
+    if certificates.is_empty() {
+        return Err(Error::Unusable("the file of certificate authorities holds no certificate".to_owned()));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
+fn read_answer(mut response: Response<Body>) -> Result<Answer, Error> {
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(seconds);
+    let mut body = Vec::new();
+    let limit = ANSWER_BYTES_MAX as u64 + 1;
+    response
+        .body_mut()
+        .as_reader()
+        .take(limit)
+        .read_to_end(&mut body)
+        .map_err(|error| Error::NoAnswer(format!("the answer with status {status} broke off: {error}")))?;
+    let cut = body.len() > ANSWER_BYTES_MAX;
+    body.truncate(ANSWER_BYTES_MAX);
+    Ok(Answer { status, retry_after, body, cut })
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds = text.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
+
+/// The texts of `BadUri` and `Http` may hold the URL or a header, so they are not shown.
+fn sorted(error: ureq::Error) -> Error {
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            Error::Unusable("the URL or a header cannot be sent".to_owned())
+        }
+        ureq::Error::Timeout(what) => Error::NoAnswer(format!("timeout ({what})")),
+        ureq::Error::Io(error) => Error::NoAnswer(error.to_string()),
+        ureq::Error::HostNotFound => Error::NoAnswer("the host name has no address".to_owned()),
+        other => Error::NoAnswer(other.to_string()),
+    }
+}
+
+/// Ends after exactly `left` bytes, or fails: a body that ends early would keep ureq asking.
+struct Exact<R> {
+    from: R,
+    left: u64,
+    fault: Option<io::Error>,
+}
+
+impl<R: Read> Read for Exact<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let room = usize::try_from(self.left).map_or(into.len(), |left| left.min(into.len()));
+        if room == 0 {
+            return Ok(0);
+        }
+        let read = match self.from.read(&mut into[..room]) {
+            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than announced")),
+            read => read,
+        };
+        match read {
+            Ok(read) => {
+                self.left -= read as u64;
+                Ok(read)
+            }
+            Err(fault) => {
+                let kind = fault.kind();
+                self.fault = Some(fault);
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds_up_to_an_hour() {
+        assert_eq!(seconds(" 7 "), Some(Duration::from_secs(7)));
+        assert_eq!(seconds("86400"), Some(RETRY_AFTER_MAX));
+        for text in ["", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "99999999999999999999"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_makes_no_client() {
+        for pem in ["", "no certificate", "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n"] {
+            let config = ClientConfig { ca_pem: Some(pem), user_agent: "test", timeout: Duration::from_secs(1) };
+            assert!(matches!(Client::new(&config, Cancel::default()), Err(Error::Unusable(_))), "{pem}");
+        }
+    }
+
+    #[test]
+    fn a_client_cancelled_before_it_is_made_is_not_made() {
+        let cancel = Cancel::default();
+        cancel.cancel();
+        let config = ClientConfig { ca_pem: None, user_agent: "test", timeout: Duration::from_secs(1) };
+        assert!(matches!(Client::new(&config, cancel), Err(Error::Cancelled)));
+    }
+
+    #[test]
+    fn an_unusable_url_is_not_shown() {
+        let config = ClientConfig { ca_pem: None, user_agent: "test", timeout: Duration::from_secs(1) };
+        let client = Client::new(&config, Cancel::default()).unwrap();
+        let error = client.fetch("no-scheme?token=hush").unwrap_err();
+        assert!(matches!(error, Error::Unusable(_)) && !error.to_string().contains("hush"), "{error}");
+    }
+}

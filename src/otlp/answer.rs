@@ -1,0 +1,96 @@
+//! What an OTLP client is answered: an export response or a `google.rpc.Status`, in the request's encoding.
+
+use super::Encoding;
+
+/// The body of a 200: `Export{Trace,Logs,Metrics}ServiceResponse`, which are the same bytes.
+/// `partial` = records that were refused for ever, and why; or 0 and a warning. Only spans are ever
+/// refused here, so JSON names `rejectedSpans`.
+pub fn success(encoding: Encoding, partial: Option<(u64, &str)>) -> Vec<u8> {
+    match (encoding, partial) {
+        (Encoding::Protobuf, None) => Vec::new(),
+        (Encoding::Json, None) => b"{}".to_vec(),
+        (Encoding::Protobuf, Some((rejected, message))) => {
+            let mut inner = Vec::new();
+            number(&mut inner, 1, rejected);
+            bytes(&mut inner, 2, message.as_bytes());
+            let mut outer = Vec::new();
+            bytes(&mut outer, 1, &inner);
+            outer
+        }
+        (Encoding::Json, Some((rejected, message))) => {
+            let mut partial = serde_json::json!({ "errorMessage": message });
+            if rejected > 0 {
+                partial["rejectedSpans"] = rejected.to_string().into();
+            }
+            serde_json::json!({ "partialSuccess": partial }).to_string().into_bytes()
+        }
+    }
+}
+
+/// The body of any other status: `google.rpc.Status`, with its code (3 invalid argument, 8 resource
+/// exhausted, 14 unavailable, ...), not HTTP's.
+pub fn status(encoding: Encoding, code: u32, message: &str) -> Vec<u8> {
+    match encoding {
+        Encoding::Protobuf => {
+            let mut status = Vec::new();
+            number(&mut status, 1, code.into());
+            bytes(&mut status, 2, message.as_bytes());
+            status
+        }
+        Encoding::Json => serde_json::json!({ "code": code, "message": message }).to_string().into_bytes(),
+    }
+}
+
+/// A varint field. Zero is what its absence says.
+fn number(message: &mut Vec<u8>, field: u8, value: u64) {
+    if value > 0 {
+        message.push(field << 3);
+        varint(message, value);
+    }
+}
+
+/// A field with a length: a string or a message.
+fn bytes(message: &mut Vec<u8>, field: u8, value: &[u8]) {
+    const LENGTH_DELIMITED: u8 = 2;
+    message.push(field << 3 | LENGTH_DELIMITED);
+    varint(message, value.len() as u64);
+    message.extend_from_slice(value);
+}
+
+fn varint(message: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        message.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    message.push(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_success_is_the_empty_response() {
+        assert_eq!(success(Encoding::Protobuf, None), b"");
+        assert_eq!(success(Encoding::Json, None), b"{}");
+    }
+
+    #[test]
+    fn partial_success_says_how_many_and_why() {
+        assert_eq!(success(Encoding::Protobuf, Some((300, "why"))), b"\x0a\x08\x08\xac\x02\x12\x03why");
+        assert_eq!(success(Encoding::Protobuf, Some((0, "why"))), b"\x0a\x05\x12\x03why");
+        assert_eq!(
+            success(Encoding::Json, Some((2, "\"why\""))),
+            br#"{"partialSuccess":{"errorMessage":"\"why\"","rejectedSpans":"2"}}"#
+        );
+        assert_eq!(success(Encoding::Json, Some((0, "why"))), br#"{"partialSuccess":{"errorMessage":"why"}}"#);
+    }
+
+    #[test]
+    fn a_status_has_its_code_and_message_in_both_encodings() {
+        assert_eq!(status(Encoding::Protobuf, 3, "bad"), b"\x08\x03\x12\x03bad");
+        assert_eq!(status(Encoding::Json, 3, "bad"), br#"{"code":3,"message":"bad"}"#);
+        let long = "x".repeat(200);
+        assert_eq!(status(Encoding::Protobuf, 0, &long)[..3], *b"\x12\xc8\x01");
+    }
+}

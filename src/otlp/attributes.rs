@@ -1,0 +1,215 @@
+//! What a span says that has no column: a JSON object of bounded size.
+
+use std::io::Write;
+
+use bytes::Bytes;
+
+use super::genai;
+use super::proto::{Any, KeyValue};
+use super::text::cut;
+
+/// Attributes of one row, growing towards its JSON.
+pub(super) struct Leftovers {
+    json: String,
+    keys: usize,
+    dropped: u64,
+    was_cut: bool,
+}
+
+impl Leftovers {
+    /// Those of `attributes` that have no column and are no content, in their order.
+    pub(super) fn of(attributes: &[KeyValue]) -> Leftovers {
+        let mut leftovers = Leftovers { json: String::from("{"), keys: 0, dropped: 0, was_cut: false };
+        for attribute in attributes {
+            let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
+            if let Some(value) = value
+                && genai::is_leftover(&attribute.key)
+            {
+                leftovers.keep(&attribute.key, value);
+            }
+        }
+        leftovers
+    }
+
+    /// Adds a mark of our own.
+    pub(super) fn mark(&mut self, key: &'static str) {
+        self.keep(&Bytes::from_static(key.as_bytes()), &Any::Flag(true));
+    }
+
+    /// The object, or `None` if nothing is in it, and whether anything was cut or left out.
+    pub(super) fn into_json(mut self) -> (Option<Box<str>>, bool) {
+        if self.dropped > 0 {
+            self.separate();
+            self.json.push_str(&format!("\"{DROPPED}\":{}", self.dropped));
+        }
+        let was_cut = self.was_cut || self.dropped > 0;
+        if self.json.len() == 1 {
+            return (None, was_cut);
+        }
+        self.json.push('}');
+        (Some(self.json.into_boxed_str()), was_cut)
+    }
+
+    fn keep(&mut self, key: &Bytes, value: &Any) {
+        let member = member(key, value).filter(|(member, _)| {
+            self.keys < KEYS_MAX && self.json.len() + member.len() + ROOM_FOR_DROPPED <= ROW_BYTES_MAX
+        });
+        let Some((member, was_cut)) = member else {
+            self.dropped += 1;
+            return;
+        };
+        self.separate();
+        self.json.push_str(&member);
+        self.keys += 1;
+        self.was_cut |= was_cut;
+    }
+
+    fn separate(&mut self) {
+        if self.json.len() > 1 {
+            self.json.push(',');
+        }
+    }
+}
+
+/// `"key":value`, and whether the value was cut. `None` if it cannot be kept.
+fn member(key: &[u8], value: &Any) -> Option<(String, bool)> {
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return None;
+    }
+    let mut json = serde_json::to_string(&String::from_utf8_lossy(key)).ok()?;
+    json.push(':');
+    if let Any::Text(text) = value {
+        let (short, was_cut) = cut(text, VALUE_BYTES_MAX);
+        json.push_str(&serde_json::to_string(&short).ok()?);
+        return Some((json, was_cut));
+    }
+    let (value, is_all) = json_head(value, VALUE_BYTES_MAX);
+    json.push_str(str::from_utf8(&value).ok()?);
+    is_all.then_some((json, false))
+}
+
+/// The first `max` bytes of a value as JSON, and whether that is all of it.
+pub(super) fn json_head(value: &Any, max: usize) -> (Vec<u8>, bool) {
+    let mut json = Bounded { bytes: Vec::new(), max };
+    let is_all = serde_json::to_writer(&mut json, &Shown(value)).is_ok();
+    (json.bytes, is_all)
+}
+
+/// Takes so many bytes and no more.
+struct Bounded {
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let fits = bytes.len().min(self.max.saturating_sub(self.bytes.len()));
+        self.bytes.extend_from_slice(&bytes[..fits]);
+        if fits < bytes.len() { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(fits) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A value as plain JSON: what has no type that we read is null, and so is what JSON cannot say.
+struct Shown<'a>(&'a Any);
+
+impl serde::Serialize for Shown<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Any::Text(text) => serializer.serialize_str(&String::from_utf8_lossy(text)),
+            Any::Flag(flag) => serializer.serialize_bool(*flag),
+            Any::Whole(number) => serializer.serialize_i64(*number),
+            Any::Real(number) => serializer.serialize_f64(*number),
+            Any::List(list) => serializer.collect_seq(list.values.iter().map(|v| OrNull(v.value.as_ref()))),
+            Any::Map(map) => serializer.collect_map(map.values.iter().map(|member| {
+                let value = member.value.as_ref().and_then(|value| value.value.as_ref());
+                (String::from_utf8_lossy(&member.key), OrNull(value))
+            })),
+        }
+    }
+}
+
+struct OrNull<'a>(Option<&'a Any>);
+
+impl serde::Serialize for OrNull<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(value) => Shown(value).serialize(serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+/// Twice what OpenClaw puts on a call; half of what an OTel SDK allows a span.
+const KEYS_MAX: usize = 64;
+/// Names are short; one that is not is somebody's text.
+const KEY_BYTES_MAX: usize = 256;
+/// Enough for an id, a URL or a reason. Longer values are content.
+const VALUE_BYTES_MAX: usize = 1024;
+/// The whole object.
+const ROW_BYTES_MAX: usize = 16 * 1024;
+/// How many attributes were left out of the object, as OTLP counts those that an SDK left out.
+const DROPPED: &str = "dropped_attributes_count";
+/// `,"dropped_attributes_count":` and a number of 20 digits, and the closing brace.
+const ROOM_FOR_DROPPED: usize = DROPPED.len() + 26;
+
+#[cfg(test)]
+mod tests {
+    use super::super::proto::{AnyValue, ValueList};
+    use super::*;
+
+    fn attribute(key: &str, value: Any) -> KeyValue {
+        KeyValue { key: Bytes::copy_from_slice(key.as_bytes()), value: Some(AnyValue { value: Some(value) }) }
+    }
+
+    fn text(length: usize) -> Any {
+        Any::Text(Bytes::from("x".repeat(length)))
+    }
+
+    fn parsed(attributes: &[KeyValue]) -> (serde_json::Value, bool) {
+        let (json, was_cut) = Leftovers::of(attributes).into_json();
+        (json.map_or(serde_json::Value::Null, |json| serde_json::from_str(&json).unwrap()), was_cut)
+    }
+
+    #[test]
+    fn attributes_with_a_column_and_content_are_left_out() {
+        let (json, was_cut) = parsed(&[
+            attribute("gen_ai.request.model", text(3)),
+            attribute("gen_ai.prompt.0.content", text(3)),
+            attribute("openclaw.content.system", text(3)),
+            attribute("server.port", Any::Whole(443)),
+            attribute("server.load", Any::Real(0.5)),
+            attribute("odd", Any::Real(f64::NAN)),
+        ]);
+        assert_eq!(json, serde_json::json!({"server.port": 443, "server.load": 0.5, "odd": null}));
+        assert!(!was_cut);
+        assert_eq!(parsed(&[]), (serde_json::Value::Null, false));
+    }
+
+    #[test]
+    fn a_long_value_is_cut_and_a_long_list_is_dropped_and_counted() {
+        let item = AnyValue { value: Some(text(100)) };
+        let list = ValueList { values: vec![item; 20] };
+        let (json, was_cut) = parsed(&[attribute("long", text(5000)), attribute("list", Any::List(list))]);
+        assert_eq!(json["long"].as_str().unwrap().len(), VALUE_BYTES_MAX);
+        assert_eq!(json[DROPPED], 1);
+        assert!(was_cut);
+    }
+
+    #[test]
+    fn the_object_never_has_more_keys_or_bytes_than_its_bounds() {
+        let small: Vec<KeyValue> = (0..100).map(|n| attribute(&format!("k{n}"), Any::Whole(n))).collect();
+        let (json, _) = parsed(&small);
+        assert_eq!(json.as_object().unwrap().len(), KEYS_MAX + 1);
+        assert_eq!(json[DROPPED], 36);
+        let control = Any::Text(Bytes::from("\u{1}".repeat(2000)));
+        let large: Vec<KeyValue> = (0..64).map(|n| attribute(&format!("k{n}"), control.clone())).collect();
+        let (json, _) = Leftovers::of(&large).into_json();
+        let json = json.unwrap();
+        assert!(json.len() <= ROW_BYTES_MAX && json.len() > ROW_BYTES_MAX / 2, "{}", json.len());
+        serde_json::from_str::<serde_json::Value>(&json).unwrap();
+    }
+}

@@ -1,0 +1,603 @@
+//! How the conventions for generative AI name things: [`TABLE`], and what makes a span a call of a model.
+//!
+//! The table is meant to be read and to grow: a new dialect is new lines in it. Names come from
+//! OTel's semantic conventions (old and new), OpenClaw, OpenLLMetry, OpenInference, the Vercel AI SDK and
+//! Langfuse. Tokens are inclusive: input counts cached tokens, output counts reasoning.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::proto::AnyValue;
+use super::reading::Cell;
+use super::reading::Reading::{
+    self, AiOperation, AiStreaming, Content, Dollars, First, Flag, JsonModel, Millis, RequestType, Seconds, SpanKind,
+    Text, ToDot, Tokens,
+};
+use crate::event::Unit;
+
+/// A column of `llm_traces`, or what one is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Operation,
+    Provider,
+    RequestModel,
+    ResponseModel,
+    /// Only whether it is there: the span is a call of this model, not something around one.
+    CalledModel,
+    InputTokens,
+    /// Input without what was read from or written to a cache.
+    UncachedInputTokens,
+    OutputTokens,
+    CacheReadTokens,
+    CacheWriteTokens,
+    ReasoningTokens,
+    Cost,
+    /// Milliseconds, where the span's own length says nothing.
+    Latency,
+    Ttft,
+    Ttfb,
+    ErrorType,
+    ErrorMessage,
+    FinishReason,
+    ResponseId,
+    ConversationId,
+    AgentName,
+    AgentId,
+    UserId,
+    Streaming,
+    /// `request` or `turn`. Only OpenClaw's `model.call` has it.
+    ObservationUnit,
+    Channel,
+    Trigger,
+    InputText,
+    /// The last one: see [`COLUMNS`].
+    OutputText,
+}
+
+/// Column <- attribute names, the first one that holds a valid value wins.
+#[rustfmt::skip]
+pub(super) const TABLE: &[(Column, &[(&str, Reading)])] = &[
+    (Column::Operation, &[
+        ("gen_ai.operation.name", Text),
+        ("llm.request.type", RequestType),
+        ("openinference.span.kind", SpanKind),
+        ("ai.operationId", AiOperation),
+    ]),
+    (Column::Provider, &[
+        ("gen_ai.provider.name", Text),
+        // Before gen_ai.system, which the AI SDK fills with the same undotted name and kind of API.
+        ("ai.model.provider", ToDot),
+        ("gen_ai.system", Text),
+        ("openclaw.provider", Text),
+        ("llm.provider", Text),
+        ("llm.system", Text),
+    ]),
+    (Column::RequestModel, &[
+        ("gen_ai.request.model", Text),
+        ("openclaw.model", Text),
+        ("llm.request.model_name", Text),
+        ("ai.model.id", Text),
+        ("llm.invocation_parameters", JsonModel),
+        ("llm.model_name", Text),
+        ("embedding.model_name", Text),
+        ("langfuse.observation.model.name", Text),
+        ("model", Text),
+    ]),
+    (Column::ResponseModel, &[
+        ("gen_ai.response.model", Text),
+        ("llm.response.model_name", Text),
+        ("llm.response.model", Text),
+        ("ai.response.model", Text),
+    ]),
+    (Column::CalledModel, &[
+        ("gen_ai.request.model", Text),
+        ("gen_ai.response.model", Text),
+        ("llm.request.model_name", Text),
+        ("llm.response.model_name", Text),
+    ]),
+    (Column::InputTokens, &[
+        // Never openclaw.model_call.usage.input_tokens: it stands on the same span and leaves out the cached ones.
+        ("gen_ai.usage.input_tokens", Tokens),
+        ("gen_ai.usage.prompt_tokens", Tokens),
+        ("openclaw.model_call.usage.prompt_tokens", Tokens),
+        ("llm.token_count.prompt", Tokens),
+        ("ai.usage.inputTokens", Tokens),
+        ("ai.usage.promptTokens", Tokens),
+    ]),
+    (Column::UncachedInputTokens, &[
+        ("openclaw.tokens.input", Tokens),
+    ]),
+    (Column::OutputTokens, &[
+        ("gen_ai.usage.output_tokens", Tokens),
+        ("gen_ai.usage.completion_tokens", Tokens),
+        ("llm.token_count.completion", Tokens),
+        ("ai.usage.outputTokens", Tokens),
+        ("ai.usage.completionTokens", Tokens),
+        ("openclaw.model_call.usage.output_tokens", Tokens),
+        ("openclaw.tokens.output", Tokens),
+    ]),
+    (Column::CacheReadTokens, &[
+        ("gen_ai.usage.cache_read.input_tokens", Tokens),
+        ("gen_ai.usage.cache_read_input_tokens", Tokens),
+        ("gen_ai.usage.details.cache_read_tokens", Tokens),
+        ("gen_ai.usage.cache_read_tokens", Tokens),
+        ("llm.token_count.prompt_details.cache_read", Tokens),
+        ("ai.usage.inputTokenDetails.cacheReadTokens", Tokens),
+        ("ai.usage.cachedInputTokens", Tokens),
+        ("openclaw.model_call.usage.cache_read_input_tokens", Tokens),
+        ("openclaw.tokens.cache_read", Tokens),
+    ]),
+    (Column::CacheWriteTokens, &[
+        ("gen_ai.usage.cache_write.input_tokens", Tokens),
+        ("gen_ai.usage.cache_creation.input_tokens", Tokens),
+        ("gen_ai.usage.cache_creation_input_tokens", Tokens),
+        ("gen_ai.usage.details.cache_write_tokens", Tokens),
+        ("gen_ai.usage.cache_write_tokens", Tokens),
+        ("llm.token_count.prompt_details.cache_write", Tokens),
+        ("ai.usage.inputTokenDetails.cacheWriteTokens", Tokens),
+        ("openclaw.model_call.usage.cache_creation_input_tokens", Tokens),
+        ("openclaw.tokens.cache_write", Tokens),
+    ]),
+    (Column::ReasoningTokens, &[
+        ("gen_ai.usage.reasoning.output_tokens", Tokens),
+        ("gen_ai.usage.reasoning_tokens", Tokens),
+        ("llm.usage.reasoning_tokens", Tokens),
+        ("llm.token_count.completion_details.reasoning", Tokens),
+        ("ai.usage.outputTokenDetails.reasoningTokens", Tokens),
+        ("ai.usage.reasoningTokens", Tokens),
+        ("openclaw.model_call.usage.reasoning_output_tokens", Tokens),
+    ]),
+    (Column::Cost, &[
+        ("gen_ai.usage.cost", Dollars),
+        ("llm.cost.total", Dollars),
+        ("openclaw.cost.usd", Dollars),
+    ]),
+    (Column::Latency, &[
+        ("ai.response.msToFinish", Millis),
+    ]),
+    (Column::Ttft, &[
+        ("gen_ai.response.time_to_first_chunk", Seconds),
+        ("ai.response.msToFirstChunk", Millis),
+        ("ai.stream.msToFirstChunk", Millis),
+    ]),
+    (Column::Ttfb, &[
+        ("openclaw.model_call.time_to_first_byte_ms", Millis),
+    ]),
+    (Column::ErrorType, &[
+        ("error.type", Text),
+        ("exception.type", Text),
+        ("openclaw.errorCategory", Text),
+        ("openclaw.failureKind", Text),
+    ]),
+    // After the message of the span's status.
+    (Column::ErrorMessage, &[
+        ("exception.message", Text),
+    ]),
+    (Column::FinishReason, &[
+        ("gen_ai.response.finish_reasons", First),
+        ("gen_ai.response.finish_reason", Text),
+        ("llm.finish_reason", Text),
+        ("ai.response.finishReason", Text),
+        ("gen_ai.response.stop_reason", Text),
+        ("gen_ai.finishReason", Text),
+    ]),
+    (Column::ResponseId, &[
+        ("gen_ai.response.id", Text),
+        ("ai.response.id", Text),
+    ]),
+    (Column::ConversationId, &[
+        ("gen_ai.conversation.id", Text),
+        ("session.id", Text),
+        ("langfuse.session.id", Text),
+        ("ai.telemetry.metadata.sessionId", Text),
+        ("traceloop.association.properties.session_id", Text),
+    ]),
+    (Column::AgentName, &[
+        ("gen_ai.agent.name", Text),
+        ("agent.name", Text),
+        ("openclaw.agent", Text),
+    ]),
+    (Column::AgentId, &[
+        ("gen_ai.agent.id", Text),
+    ]),
+    (Column::UserId, &[
+        ("user.id", Text),
+        ("langfuse.user.id", Text),
+        ("gen_ai.user", Text),
+        ("llm.user", Text),
+        ("ai.telemetry.metadata.userId", Text),
+    ]),
+    (Column::Streaming, &[
+        ("gen_ai.request.stream", Flag),
+        ("gen_ai.is_streaming", Flag),
+        ("llm.is_streaming", Flag),
+        ("ai.operationId", AiStreaming),
+    ]),
+    (Column::ObservationUnit, &[
+        ("openclaw.model_call.observation_unit", Text),
+    ]),
+    (Column::Channel, &[
+        ("openclaw.channel", Text),
+    ]),
+    (Column::Trigger, &[
+        ("openclaw.trigger", Text),
+    ]),
+    (Column::InputText, &[
+        ("gen_ai.input.messages", Content),
+        ("openclaw.content.input_messages", Content),
+        ("input.value", Content),
+        ("ai.prompt.messages", Content),
+        ("traceloop.entity.input", Content),
+    ]),
+    (Column::OutputText, &[
+        ("gen_ai.output.messages", Content),
+        ("openclaw.content.output_messages", Content),
+        ("output.value", Content),
+        ("ai.response.text", Content),
+        ("traceloop.entity.output", Content),
+    ]),
+];
+
+/// Prompts and completions of which each message, or each part of one, is an attribute of its own.
+pub(super) const INDEXED_INPUT: &[&str] = &["gen_ai.prompt.", "llm.input_messages."];
+/// Likewise, of what the model said.
+pub(super) const INDEXED_OUTPUT: &[&str] = &["gen_ai.completion.", "llm.output_messages."];
+
+/// Starts of the names of attributes that hold what people and models said, or headers that hold
+/// secrets: none of it is ever stored among the `attributes` of a row.
+const CONTENT: &[&str] = &[
+    "ai.embedding",
+    "ai.prompt",
+    "ai.request.body",
+    "ai.request.headers",
+    "ai.response.body",
+    "ai.response.files",
+    "ai.response.headers",
+    "ai.response.object",
+    "ai.response.providerMetadata",
+    "ai.response.reasoning",
+    "ai.response.text",
+    "ai.response.toolCalls",
+    "ai.result",
+    "ai.schema",
+    "ai.toolCall.args",
+    "ai.toolCall.result",
+    "ai.value",
+    "embedding.embeddings",
+    "embedding.text",
+    "exception.stacktrace",
+    "gcp.vertex.agent.llm_",
+    "gcp.vertex.agent.tool_",
+    "gen_ai.completion",
+    "gen_ai.content",
+    "gen_ai.evaluation.explanation",
+    "gen_ai.input.messages",
+    "gen_ai.memory",
+    "gen_ai.output.messages",
+    "gen_ai.prompt",
+    "gen_ai.retrieval.documents",
+    "gen_ai.retrieval.query",
+    "gen_ai.system_instructions",
+    "gen_ai.tool.arguments",
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result",
+    "gen_ai.tool.definitions",
+    "gen_ai.tool.result",
+    "http.request.header",
+    "http.response.header",
+    "input.",
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.trace.input",
+    "langfuse.trace.output",
+    "llm.completions",
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.prompt",
+    "llm.request.functions",
+    "llm.tools",
+    "message.",
+    "mlflow.spanInputs",
+    "mlflow.spanOutputs",
+    "openclaw.content",
+    "output.",
+    "process.command",
+    "reranker.",
+    "retrieval.",
+    "tool.parameters",
+    "tool_call.",
+    "traceloop.entity.input",
+    "traceloop.entity.output",
+    "traceloop.prompt",
+];
+
+/// Whether an attribute may be stored among the `attributes` of a row: it has no column and is no content.
+pub(super) fn is_leftover(key: &[u8]) -> bool {
+    !INDEX.contains_key(key) && !CONTENT.iter().any(|start| key.starts_with(start.as_bytes()))
+}
+
+/// What the attributes of one span say, column by column.
+pub(super) struct Columns<'a> {
+    found: [Option<Found<'a>>; COLUMNS],
+}
+
+/// A cell, and the place of its name in the column's list: a lower one wins.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    rank: usize,
+    cell: Cell<'a>,
+}
+
+impl<'a> Columns<'a> {
+    /// Nothing said yet.
+    pub(super) fn new() -> Columns<'a> {
+        Columns { found: [None; COLUMNS] }
+    }
+
+    /// Takes an attribute, if the table knows its name and the value is of the right type.
+    pub(super) fn offer(&mut self, key: &[u8], value: &'a AnyValue) {
+        let (Some(places), Some(value)) = (INDEX.get(key), &value.value) else { return };
+        for place in places {
+            let found = &mut self.found[place.column as usize];
+            if found.is_none_or(|known| place.rank < known.rank)
+                && let Some(cell) = place.reading.read(value)
+            {
+                *found = Some(Found { rank: place.rank, cell });
+            }
+        }
+    }
+
+    /// Whether anything valid was said for the column.
+    pub(super) fn has(&self, column: Column) -> bool {
+        self.cell(column).is_some()
+    }
+
+    /// The column's cell.
+    pub(super) fn cell(&self, column: Column) -> Option<Cell<'a>> {
+        self.found[column as usize].map(|found| found.cell)
+    }
+
+    /// A column of text.
+    pub(super) fn text(&self, column: Column) -> Option<&'a [u8]> {
+        if let Some(Cell::Text(text)) = self.cell(column) { Some(text) } else { None }
+    }
+
+    /// A column of tokens or milliseconds.
+    pub(super) fn whole(&self, column: Column) -> Option<i64> {
+        if let Some(Cell::Whole(whole)) = self.cell(column) { Some(whole) } else { None }
+    }
+
+    /// A column of true and false.
+    pub(super) fn flag(&self, column: Column) -> Option<bool> {
+        if let Some(Cell::Flag(flag)) = self.cell(column) { Some(flag) } else { None }
+    }
+
+    /// Input tokens, cached ones included, and whether they came under an inclusive name without them:
+    /// more tokens cached than there are. Then, and where only an exclusive name was said, those are added.
+    pub(super) fn input_tokens(&self) -> (Option<i64>, bool) {
+        let cached =
+            self.whole(Column::CacheReadTokens).unwrap_or(0) + self.whole(Column::CacheWriteTokens).unwrap_or(0);
+        match self.whole(Column::InputTokens) {
+            Some(input) if cached > input => (Some(input + cached), true),
+            Some(input) => (Some(input), false),
+            None => (self.whole(Column::UncachedInputTokens).map(|input| input + cached), false),
+        }
+    }
+}
+
+/// What a span of this name is as a row of `llm_traces`; `None` = no call of a model. `instant` = it
+/// ended when it started.
+///
+/// OpenClaw reports the usage of a turn a second time as `openclaw.model.usage`; where no other span
+/// tells of the call, that one has no length. Spans around calls (agents, workflows, the outer spans of
+/// the AI SDK) repeat the totals of what is in them.
+pub(super) fn unit_of(name: &[u8], instant: bool, columns: &Columns<'_>) -> Option<Unit> {
+    if name == MODEL_USAGE {
+        return instant.then_some(Unit::UsageOnly);
+    }
+    match columns.text(Column::ObservationUnit) {
+        Some(TURN) => return Some(Unit::Turn),
+        Some(_) => return Some(Unit::Request),
+        None if name == MODEL_CALL => return Some(Unit::Request),
+        None => {}
+    }
+    let is_call = match columns.text(Column::Operation) {
+        Some(operation) if INFERENCE.contains(&operation) => true,
+        Some(operation) if AROUND.iter().any(|around| operation.ends_with(around.as_bytes())) => false,
+        _ => columns.has(Column::CalledModel),
+    };
+    is_call.then_some(Unit::Request)
+}
+
+/// The operation of a call whose span does not name it.
+pub(super) const CHAT: &str = "chat";
+
+const MODEL_USAGE: &[u8] = b"openclaw.model.usage";
+const MODEL_CALL: &[u8] = b"openclaw.model.call";
+const TURN: &[u8] = b"turn";
+/// Operations that are one call of a model.
+const INFERENCE: &[&[u8]] = &[CHAT.as_bytes(), b"generate_content", b"text_completion", b"embeddings"];
+/// Operations (or their last word) that are no call, or hold several.
+const AROUND: &[&str] = &[
+    "execute_tool",
+    "create_agent",
+    "invoke_agent",
+    "invoke_workflow",
+    "plan",
+    "retrieval",
+    "fetch_response",
+    "_memory",
+    "_memory_store",
+];
+
+/// Number of columns.
+const COLUMNS: usize = Column::OutputText as usize + 1;
+
+/// Where a name stands in the table.
+struct Place {
+    column: Column,
+    rank: usize,
+    reading: Reading,
+}
+
+/// The table by name. A name may serve several columns.
+static INDEX: LazyLock<HashMap<&'static [u8], Vec<Place>>> = LazyLock::new(|| {
+    let mut index: HashMap<&[u8], Vec<Place>> = HashMap::new();
+    for (column, names) in TABLE {
+        for (rank, (name, reading)) in names.iter().enumerate() {
+            let place = Place { column: *column, rank, reading: *reading };
+            index.entry(name.as_bytes()).or_default().push(place);
+        }
+    }
+    index
+});
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::proto::Any;
+    use super::*;
+
+    fn text(text: &str) -> AnyValue {
+        AnyValue { value: Some(Any::Text(Bytes::copy_from_slice(text.as_bytes()))) }
+    }
+
+    fn whole(number: i64) -> AnyValue {
+        AnyValue { value: Some(Any::Whole(number)) }
+    }
+
+    fn columns<'a>(attributes: &'a [(&str, AnyValue)]) -> Columns<'a> {
+        let mut columns = Columns::new();
+        for (key, value) in attributes {
+            columns.offer(key.as_bytes(), value);
+        }
+        columns
+    }
+
+    /// A value that every reading takes, one for each.
+    fn sample(reading: Reading) -> AnyValue {
+        match reading {
+            Text | First | ToDot | Content => text("word"),
+            Tokens | Millis | Seconds | Dollars => whole(7),
+            Flag => AnyValue { value: Some(Any::Flag(true)) },
+            JsonModel => text(r#"{"temperature":1,"model":"word"}"#),
+            RequestType => text("completion"),
+            SpanKind => text("LLM"),
+            AiOperation | AiStreaming => text("ai.streamText.doStream"),
+        }
+    }
+
+    #[test]
+    fn every_name_of_the_table_fills_its_column_and_is_no_leftover() {
+        for (column, names) in TABLE {
+            for (name, reading) in *names {
+                let value = sample(*reading);
+                let mut columns = Columns::new();
+                columns.offer(name.as_bytes(), &value);
+                assert!(columns.has(*column), "{name}");
+                assert!(!is_leftover(name.as_bytes()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_column_stands_in_the_table_once_and_no_name_twice_in_one() {
+        let mut seen = [false; COLUMNS];
+        for (column, names) in TABLE {
+            assert!(!std::mem::replace(&mut seen[*column as usize], true), "{column:?}");
+            for (rank, (name, _)) in names.iter().enumerate() {
+                assert!(names[..rank].iter().all(|(earlier, _)| earlier != name), "{name}");
+            }
+        }
+        assert_eq!(seen, [true; COLUMNS]);
+    }
+
+    #[test]
+    fn the_earlier_name_wins_wherever_it_stands_in_the_span() {
+        let early = ("gen_ai.usage.input_tokens", whole(5));
+        let late = ("llm.token_count.prompt", whole(9));
+        for attributes in [[early.clone(), late.clone()], [late, early]] {
+            assert_eq!(columns(&attributes).whole(Column::InputTokens), Some(5));
+        }
+    }
+
+    #[test]
+    fn zero_is_a_value_and_what_says_nothing_is_passed_over() {
+        for nothing in [text(""), text("  "), text("unknown"), whole(3), AnyValue { value: None }] {
+            let attributes = [("gen_ai.provider.name", nothing), ("openclaw.provider", text("mockai"))];
+            assert_eq!(columns(&attributes).text(Column::Provider), Some(&b"mockai"[..]));
+        }
+        for nothing in [whole(-1), whole(i64::MAX), text("12"), AnyValue { value: Some(Any::Real(f64::NAN)) }] {
+            let attributes = [("gen_ai.usage.input_tokens", nothing), ("gen_ai.usage.prompt_tokens", whole(0))];
+            assert_eq!(columns(&attributes).whole(Column::InputTokens), Some(0));
+        }
+    }
+
+    #[test]
+    fn input_without_cached_tokens_becomes_input_with_them() {
+        let openclaw = [
+            ("openclaw.tokens.input", whole(200)),
+            ("openclaw.tokens.cache_read", whole(1000)),
+            ("openclaw.tokens.cache_write", whole(50)),
+        ];
+        assert_eq!(columns(&openclaw).input_tokens(), (Some(1250), false));
+        let anthropic =
+            [("gen_ai.usage.input_tokens", whole(200)), ("gen_ai.usage.cache_read.input_tokens", whole(1000))];
+        assert_eq!(columns(&anthropic).input_tokens(), (Some(1200), true));
+        let inclusive =
+            [("gen_ai.usage.input_tokens", whole(1200)), ("gen_ai.usage.cache_read.input_tokens", whole(1000))];
+        assert_eq!(columns(&inclusive).input_tokens(), (Some(1200), false));
+        let exclusive_only = [("openclaw.model_call.usage.input_tokens", whole(200))];
+        assert_eq!(columns(&exclusive_only).input_tokens(), (None, false));
+    }
+
+    #[test]
+    fn a_span_is_a_call_by_its_name_its_unit_or_its_operation() {
+        let model = ("gen_ai.request.model", text("m"));
+        let operation = |name: &str| ("gen_ai.operation.name", text(name));
+        let unit = |word: &str| ("openclaw.model_call.observation_unit", text(word));
+        let request = Some(Unit::Request);
+        for (name, instant, attributes, expected) in [
+            ("openclaw.model.usage", true, vec![model.clone(), operation("chat")], Some(Unit::UsageOnly)),
+            ("openclaw.model.usage", false, vec![model.clone(), operation("chat")], None),
+            ("openclaw.model.call", false, vec![], request),
+            ("chat m", false, vec![unit("request")], request),
+            ("invoke_agent", false, vec![unit("turn"), operation("invoke_agent"), model.clone()], Some(Unit::Turn)),
+            ("invoke_agent", false, vec![operation("invoke_agent"), model.clone()], None),
+            ("execute_tool", false, vec![operation("execute_tool"), model.clone()], None),
+            ("memory", false, vec![operation("search_memory"), model.clone()], None),
+            ("a", false, vec![model.clone()], request),
+            ("a", false, vec![("gen_ai.response.model", text("m"))], request),
+            ("a", false, vec![operation("text_to_speech"), model.clone()], request),
+            ("a", false, vec![operation("embeddings")], request),
+            ("openclaw.run", false, vec![("openclaw.model", text("m"))], None),
+            ("openai.chat", false, vec![("llm.request.type", text("chat"))], request),
+            ("ChatCompletion", false, vec![("openinference.span.kind", text("LLM"))], request),
+            ("agent", false, vec![("openinference.span.kind", text("AGENT")), model], None),
+            ("ai.embed", false, vec![("ai.operationId", text("ai.embed")), ("ai.model.id", text("m"))], None),
+            ("ai.embed.doEmbed", false, vec![("ai.operationId", text("ai.embed.doEmbed"))], request),
+            ("GET /", false, vec![("http.method", text("GET"))], None),
+        ] {
+            assert_eq!(unit_of(name.as_bytes(), instant, &columns(&attributes)), expected, "{name} {attributes:?}");
+        }
+    }
+
+    #[test]
+    fn money_is_read_as_the_decimal_that_was_written() {
+        let cost = |value: Any| {
+            let attributes = [("gen_ai.usage.cost", AnyValue { value: Some(value) })];
+            match columns(&attributes).cell(Column::Cost) {
+                Some(Cell::Cost(cost)) => Some(cost.0),
+                _ => None,
+            }
+        };
+        assert_eq!(cost(Any::Real(0.001575)), Some(1_575_000_000));
+        assert_eq!(cost(Any::Real(1.5e-7)), Some(150_000));
+        assert_eq!(cost(Any::Whole(2)), Some(2_000_000_000_000));
+        assert_eq!(cost(Any::Text(Bytes::from("0.25"))), Some(250_000_000_000));
+        for none in [Any::Real(-1.0), Any::Real(f64::INFINITY), Any::Whole(-1), Any::Text(Bytes::from("free"))] {
+            assert_eq!(cost(none), None);
+        }
+    }
+}

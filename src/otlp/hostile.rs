@@ -1,0 +1,281 @@
+//! Bodies that nobody should send, and bodies that are almost right.
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::captures::{CONTEXT, every_body};
+use super::proto::{Any, AnyValue, KeyValue, Span, SpanStatus, ValueList};
+use super::*;
+use crate::config::Capture;
+use crate::event::{Kind, LlmTrace, PicoUsd};
+
+/// A field with a length, for field numbers below 16.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    prost::encode_length_delimiter(content.len(), &mut field).unwrap();
+    field.extend_from_slice(content);
+    field
+}
+
+/// A request with these spans, under a resource without a name.
+fn request(spans: &[Vec<u8>]) -> Bytes {
+    let spans: Vec<u8> = spans.iter().flat_map(|span| field(2, span)).collect();
+    field(1, &field(2, &spans)).into()
+}
+
+fn attribute(key: &str, value: Any) -> KeyValue {
+    KeyValue { key: Bytes::copy_from_slice(key.as_bytes()), value: Some(AnyValue { value: Some(value) }) }
+}
+
+/// A span that is a call.
+fn call() -> Span {
+    Span {
+        trace_id: Bytes::from_static(&[1; 16]),
+        span_id: Bytes::from_static(&[2; 8]),
+        start_ns: 1_795_000_000_000_000_000,
+        end_ns: 1_795_000_000_250_500_000,
+        attributes: vec![attribute("gen_ai.request.model", Any::Text(Bytes::from_static(b"m")))],
+        ..Span::default()
+    }
+}
+
+fn read(encoding: Encoding, body: Bytes) -> Result<(Report, Vec<Event>), Fault> {
+    let mut events = Vec::new();
+    let report = traces(encoding, body, &CONTEXT, &mut |event| events.push(event))?;
+    Ok((report, events))
+}
+
+fn row(span: &Span) -> LlmTrace {
+    let (_, events) = read(Encoding::Protobuf, request(&[span.encode_to_vec()])).unwrap();
+    match events.into_iter().next().unwrap().kind {
+        Kind::LlmTrace(trace) => *trace,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_span_without_proper_ids_is_rejected_and_its_neighbours_are_taken() {
+    let with = |trace_id: &'static [u8], span_id: &'static [u8]| {
+        Span { trace_id: trace_id.into(), span_id: span_id.into(), ..call() }.encode_to_vec()
+    };
+    for (bad, word) in [
+        (with(&[1; 15], &[2; 8]), "trace id"),
+        (with(&[1; 17], &[2; 8]), "trace id"),
+        (with(&[0; 16], &[2; 8]), "trace id"),
+        (with(b"", &[2; 8]), "trace id"),
+        (with(b"openclaw.tokens.", b""), "span id"),
+        (with(&[1; 16], &[0; 8]), "span id"),
+        (with(&[1; 16], &[2; 7]), "span id"),
+    ] {
+        let (report, events) = read(Encoding::Protobuf, request(&[bad, call().encode_to_vec()])).unwrap();
+        assert_eq!((report.spans, report.rejected, events.len()), (2, 1, 1));
+        assert!(report.rejected_message.contains(word), "{}", report.rejected_message);
+    }
+}
+
+#[test]
+fn a_span_with_too_many_nodes_is_rejected_before_it_is_decoded() {
+    let ids = Span { attributes: Vec::new(), ..call() }.encode_to_vec();
+    let empty_attribute: &[u8] = b"\x4a\x00";
+    let empty_event: &[u8] = b"\x5a\x00";
+    let span_of = |part: &[u8], count: usize| [ids.clone(), part.repeat(count)].concat();
+    let list = field(9, &field(2, &field(5, &b"\x0a\x00".repeat(NODES_MAX))));
+    for (span, rejected) in [
+        (span_of(empty_attribute, NODES_MAX), 0),
+        (span_of(empty_attribute, NODES_MAX + 1), 1),
+        (span_of(empty_event, NODES_MAX + 1), 1),
+        (span_of(&field(11, &b"\x1a\x00".repeat(200)), 100), 1),
+        (span_of(&list, 1), 1),
+    ] {
+        let (report, _) = read(Encoding::Protobuf, request(&[span])).unwrap();
+        assert_eq!((report.spans, report.rejected), (1, rejected));
+    }
+    let json = format!(
+        r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"attributes":[{}{{}}]}}]}}]}}]}}"#,
+        "{},".repeat(4 * NODES_MAX)
+    );
+    let (report, _) = read(Encoding::Json, json.into()).unwrap();
+    assert_eq!((report.spans, report.rejected, &*report.rejected_message), (1, 1, TOO_MANY_NODES));
+}
+
+#[test]
+fn a_value_that_is_nested_too_deep_is_rejected_in_both_encodings() {
+    let nested = |depth: usize| {
+        (0..depth)
+            .fold(Any::Whole(1), |inner, _| Any::List(ValueList { values: vec![AnyValue { value: Some(inner) }] }))
+    };
+    for (depth, rejected) in [(NESTING_MAX, 0), (NESTING_MAX + 1, 1), (90, 1)] {
+        let span = Span { attributes: vec![attribute("deep", nested(depth))], ..call() };
+        let (report, _) = read(Encoding::Protobuf, request(&[span.encode_to_vec()])).unwrap();
+        assert_eq!(report.rejected, rejected, "{depth}");
+    }
+    let in_json = |depth: usize| {
+        let value = format!(r#"{}{{}}{}"#, r#"{"arrayValue":{"values":["#.repeat(depth), "]}}".repeat(depth));
+        let span = format!(r#"{{"traceId":"{:032x}","spanId":"{:016x}","attributes":[{{"value":{value}}}]}}"#, 1, 2);
+        read(Encoding::Json, format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#).into())
+    };
+    assert_eq!(in_json(NESTING_MAX).unwrap().0.rejected, 0);
+    assert_eq!(in_json(30).unwrap().0.rejected, 1);
+    assert!(matches!(in_json(1000), Err(Fault::Malformed { .. })));
+    assert!(matches!(read(Encoding::Json, "[".repeat(1 << 20).into()), Err(Fault::Malformed { .. })));
+}
+
+#[test]
+fn a_request_of_too_many_spans_is_too_large_and_empty_messages_are_nothing() {
+    let one = call().encode_to_vec();
+    let most = vec![one; CONTEXT.spans_max];
+    assert_eq!(read(Encoding::Protobuf, request(&most)).unwrap().1.len(), CONTEXT.spans_max);
+    let over = read(Encoding::Protobuf, request(&vec![Vec::new(); CONTEXT.spans_max + 1]));
+    assert!(matches!(over, Err(Fault::TooLarge { .. })), "{over:?}");
+    let json =
+        format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}{{}}]}}]}}]}}"#, "{},".repeat(CONTEXT.spans_max));
+    assert!(matches!(read(Encoding::Json, json.into()), Err(Fault::TooLarge { .. })));
+    for empty in [b"\x0a\x00".repeat(4096), b"\x0a\x02\x12\x00".repeat(4096), Vec::new()] {
+        assert_eq!(read(Encoding::Protobuf, empty.into()).unwrap().0, Report::default());
+    }
+    assert_eq!(read(Encoding::Json, "{}".into()).unwrap().0, Report::default());
+}
+
+#[test]
+fn the_names_of_ignored_spans_are_few_and_short() {
+    let spans: Vec<Vec<u8>> = (0..200)
+        .map(|n| {
+            Span { name: format!("{n} {}", "x".repeat(300)).into(), attributes: Vec::new(), ..call() }.encode_to_vec()
+        })
+        .collect();
+    let (report, events) = read(Encoding::Protobuf, request(&spans)).unwrap();
+    assert!(events.is_empty());
+    assert_eq!(report.ignored.len(), IGNORED_NAMES_MAX + 1);
+    assert_eq!(report.ignored.last(), Some(&(OTHER_NAMES.to_owned(), 200 - IGNORED_NAMES_MAX as u64)));
+    assert!(report.ignored.iter().all(|(name, _)| name.len() <= IGNORED_NAME_BYTES_MAX));
+}
+
+#[test]
+fn times_that_say_nothing_give_no_latency() {
+    let row_at = |start_ns: u64, end_ns: u64| row(&Span { start_ns, end_ns, ..call() });
+    assert_eq!(row(&call()).latency_ms, Some(251));
+    assert_eq!(row(&call()).timestamp_ms, 1_795_000_000_000);
+    assert_eq!(row_at(2_000_000, 1_000_000).latency_ms, None);
+    assert_eq!(row_at(2_000_000, 0).latency_ms, None);
+    assert_eq!(row_at(0, 2_000_000).latency_ms, None);
+    assert_eq!(row_at(0, 2_000_000).timestamp_ms, CONTEXT.now_ms);
+    assert_eq!(row_at(u64::MAX, u64::MAX).latency_ms, Some(0));
+}
+
+#[test]
+fn a_cost_is_the_client_s_unless_the_call_failed_or_it_is_zero_for_tokens() {
+    let with = |cost: f64, tokens: i64, code: i32| {
+        let mut span = call();
+        span.attributes.push(attribute("gen_ai.usage.cost", Any::Real(cost)));
+        span.attributes.push(attribute("gen_ai.usage.input_tokens", Any::Whole(tokens)));
+        span.status = Some(SpanStatus { message: Bytes::new(), code });
+        let row = row(&span);
+        (row.cost, row.cost_source.as_str())
+    };
+    assert_eq!(with(0.5, 10, 1), (Some(PicoUsd(500_000_000_000)), "client"));
+    assert_eq!(with(0.0, 0, 0), (Some(PicoUsd(0)), "client"));
+    assert_eq!(with(0.0, 10, 0), (None, "none"));
+    assert_eq!(with(0.5, 10, 2), (None, "none"));
+}
+
+#[test]
+fn a_call_without_a_request_model_has_the_one_that_answered_or_says_that_none_is_known() {
+    let with = |key: &str| {
+        let attributes = vec![attribute(key, Any::Text(Bytes::from_static(b"m-2026")))];
+        row(&Span { name: Bytes::from_static(b"openclaw.model.call"), attributes, ..call() }).request_model
+    };
+    assert_eq!(&*with("gen_ai.response.model"), "m-2026");
+    assert_eq!(&*with("something.else"), "unknown");
+}
+
+#[test]
+fn indexed_messages_are_joined_where_content_is_kept_and_never_an_attribute() {
+    let mut span = call();
+    for (key, text) in [
+        ("gen_ai.prompt.0.role", "user"),
+        ("gen_ai.prompt.0.content", "first secret"),
+        ("gen_ai.prompt.1.content", "second secret"),
+        ("gen_ai.completion.0.content", "answer secret"),
+    ] {
+        span.attributes.push(attribute(key, Any::Text(Bytes::copy_from_slice(text.as_bytes()))));
+    }
+    let body = request(&[span.encode_to_vec()]);
+    for (capture, expected) in
+        [(Capture::All, Some(("first secret\nsecond secret", "answer secret"))), (Capture::Native, None)]
+    {
+        let context = Context { text: TextConfig { capture, max_bytes: 100 }, ..CONTEXT };
+        traces(Encoding::Protobuf, body.clone(), &context, &mut |event| {
+            let Kind::LlmTrace(row) = event.kind else { panic!() };
+            assert_eq!(row.input_text.as_deref().zip(row.output_text.as_deref()), expected);
+            assert_eq!(row.attributes, None);
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn what_is_not_utf8_is_replaced_in_protobuf_and_refused_in_json() {
+    let mut span = call();
+    span.attributes = vec![attribute("gen_ai.request.model", Any::Text(Bytes::from_static(b"m\xff")))];
+    assert_eq!(&*row(&span).request_model, "m\u{fffd}");
+    assert!(read(Encoding::Json, Bytes::from_static(b"{\"resourceSpans\":[{\"a\":\"\xff\"}]}")).is_err());
+}
+
+#[test]
+fn mutated_bodies_never_panic_and_every_span_is_accounted_for() {
+    const SEED: u64 = 0x6f74_6c70;
+    const ROUNDS: usize = 4000;
+    let bodies = every_body();
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let all = TextConfig { capture: Capture::All, max_bytes: 64 };
+    for round in 0..ROUNDS {
+        let (_, encoding, body) = &bodies[random.usize(..bodies.len())];
+        let mut body = body.to_vec();
+        for _ in 0..random.usize(1..8) {
+            mutate(&mut body, &mut random);
+        }
+        let context = Context { text: all, ..CONTEXT };
+        let mut rows = 0;
+        let read = traces(*encoding, body.clone().into(), &context, &mut |event| {
+            rows += 1;
+            assert!(event.heap_bytes() < ROW_BYTES_MAX, "seed {SEED} round {round}: {event:?}");
+        });
+        if let Ok(report) = read {
+            let ignored: u64 = report.ignored.iter().map(|(_, count)| count).sum();
+            assert_eq!(report.spans, rows + report.rejected + ignored, "seed {SEED} round {round}");
+        }
+        // Whether these are faults is not the question: that they return is.
+        for other in [Encoding::Protobuf, Encoding::Json] {
+            let counted = [count_logs(other, &body), count_metrics(other, &body)];
+            assert!(
+                counted.iter().all(|count| count.as_ref().is_ok_and(|n| *n <= body.len() as u64) || count.is_err())
+            );
+        }
+        if looks_like_otlp_json(&body) {
+            assert_eq!(*encoding, Encoding::Json, "seed {SEED} round {round}");
+        }
+    }
+}
+
+/// Attributes of 16 KiB, an error message of 4 KiB, 17 labels of 512 B, and the row itself.
+const ROW_BYTES_MAX: usize = 32 * 1024;
+
+fn mutate(body: &mut Vec<u8>, random: &mut fastrand::Rng) {
+    if body.is_empty() {
+        return;
+    }
+    let at = random.usize(..body.len());
+    match random.u8(..6) {
+        0 => body[at] ^= 1 << random.u8(..8),
+        1 => body[at] = random.u8(..),
+        2 => body.truncate(at),
+        3 => body.insert(at, random.u8(..)),
+        4 => drop(body.remove(at)),
+        _ => {
+            let end = (at + random.usize(..64)).min(body.len());
+            let piece = body[at..end].to_vec();
+            let to = random.usize(..body.len());
+            body.splice(to..to, piece);
+        }
+    }
+}

@@ -1,0 +1,571 @@
+//! OTLP/JSON, read into the same types as protobuf.
+//!
+//! The outer levels are walked as slices of the body (`RawValue`) and one span is read at a time, after a
+//! look at how deep it is nested and how many values it can hold. Names are lowerCamelCase only, ids are
+//! hex, 64-bit numbers may be strings, enums are numbers, unknown names are ignored, null is absence.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::proto::{Any, AnyValue, KeyValueList, Span, ValueList};
+use super::{Fault, Intake};
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// `resourceSpans`
+    Traces,
+    /// `resourceLogs`
+    Logs,
+    /// `resourceMetrics`
+    Metrics,
+}
+
+/// Hands every span of an `ExportTraceServiceRequest` to `intake`.
+///
+/// # Errors
+/// The body is no such message, or has too many spans.
+pub(super) fn spans(body: &[u8], intake: &mut Intake<'_>) -> Result<(), Fault> {
+    walk(body, Signal::Traces, &mut |step| match step {
+        Step::Resource(resource) => {
+            let name = service_name(resource)?;
+            intake.resource(name.as_deref().map(str::as_bytes));
+            Ok(())
+        }
+        Step::Record(record) => {
+            intake.count()?;
+            let shape = Shape::of(record.get().as_bytes());
+            if shape.depth > SPAN_DEPTH_MAX {
+                intake.reject(super::TOO_DEEP);
+            } else if shape.marks > SPAN_MARKS_MAX {
+                intake.reject(super::TOO_MANY_NODES);
+            } else {
+                intake.span(&parse::<Span>(record)?);
+            }
+            Ok(())
+        }
+    })
+}
+
+/// How many records a request of this signal holds.
+///
+/// # Errors
+/// The body is no such message.
+pub(super) fn count(body: &[u8], signal: Signal) -> Result<u64, Fault> {
+    let mut records = 0;
+    walk(body, signal, &mut |step| {
+        records += u64::from(matches!(step, Step::Record(_)));
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+/// See [`super::looks_like_otlp_json`].
+pub(super) fn looks_like_otlp(body: &[u8]) -> bool {
+    if Shape::of(body).depth > BODY_DEPTH_MAX {
+        return false;
+    }
+    let mut seen = Keys { otlp: false, other: false };
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let is_object = deserializer.deserialize_map(&mut seen).is_ok() && deserializer.end().is_ok();
+    seen.otlp || (is_object && !seen.other)
+}
+
+/// The keys of an object.
+struct Keys {
+    otlp: bool,
+    other: bool,
+}
+
+impl<'de> Visitor<'de> for &mut Keys {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if TOP_LEVEL.contains(&key.as_str()) {
+                self.otlp = true;
+                return Err(A::Error::custom("enough was seen"));
+            }
+            self.other = true;
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+const TOP_LEVEL: &[&str] =
+    &["resourceSpans", "resourceLogs", "resourceMetrics", "resource_spans", "resource_logs", "resource_metrics"];
+
+/// What a walk meets, in order.
+enum Step<'a> {
+    /// The resource of the records that follow, if it has one.
+    Resource(Option<&'a RawValue>),
+    /// One span, log record or metric.
+    Record(&'a RawValue),
+}
+
+/// A request of any signal.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    #[serde(borrow)]
+    resource_spans: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resource_logs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resource_metrics: Option<&'a RawValue>,
+    #[serde(rename = "resource_spans")]
+    snake_spans: Option<IgnoredAny>,
+    #[serde(rename = "resource_logs")]
+    snake_logs: Option<IgnoredAny>,
+    #[serde(rename = "resource_metrics")]
+    snake_metrics: Option<IgnoredAny>,
+}
+
+/// A resource and what it did, of any signal.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceRecords<'a> {
+    #[serde(borrow)]
+    resource: Option<&'a RawValue>,
+    #[serde(borrow)]
+    scope_spans: Option<&'a RawValue>,
+    #[serde(borrow)]
+    scope_logs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    scope_metrics: Option<&'a RawValue>,
+    #[serde(rename = "scope_spans")]
+    snake_spans: Option<IgnoredAny>,
+    #[serde(rename = "scope_logs")]
+    snake_logs: Option<IgnoredAny>,
+    #[serde(rename = "scope_metrics")]
+    snake_metrics: Option<IgnoredAny>,
+}
+
+/// The records of one scope, of any signal.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ScopeRecords<'a> {
+    #[serde(borrow)]
+    spans: Option<&'a RawValue>,
+    #[serde(borrow)]
+    log_records: Option<&'a RawValue>,
+    #[serde(borrow)]
+    metrics: Option<&'a RawValue>,
+}
+
+fn walk<'a>(body: &'a [u8], signal: Signal, meet: &mut dyn FnMut(Step<'a>) -> Result<(), Fault>) -> Result<(), Fault> {
+    if Shape::of(body).depth > BODY_DEPTH_MAX {
+        return Err(malformed(&format!("nested more than {BODY_DEPTH_MAX} deep")));
+    }
+    let request: Request<'a> = serde_json::from_slice(body).map_err(|e| malformed(&e.to_string()))?;
+    let is_snake = [request.snake_spans, request.snake_logs, request.snake_metrics].iter().any(Option::is_some);
+    let resources = match signal {
+        Signal::Traces => request.resource_spans,
+        Signal::Logs => request.resource_logs,
+        Signal::Metrics => request.resource_metrics,
+    };
+    let others = [request.resource_spans, request.resource_logs, request.resource_metrics];
+    if resources.is_none() && is_snake {
+        return Err(malformed(SNAKE_CASE));
+    }
+    if resources.is_none() && others.iter().any(Option::is_some) {
+        return Err(malformed("this path takes another signal: spans, logs and metrics have a path each"));
+    }
+    each(resources, &mut |resource| {
+        let records: ResourceRecords<'a> = parse(resource)?;
+        if [records.snake_spans, records.snake_logs, records.snake_metrics].iter().any(Option::is_some) {
+            return Err(malformed(SNAKE_CASE));
+        }
+        meet(Step::Resource(records.resource))?;
+        let scopes = match signal {
+            Signal::Traces => records.scope_spans,
+            Signal::Logs => records.scope_logs,
+            Signal::Metrics => records.scope_metrics,
+        };
+        each(scopes, &mut |scope| {
+            let records: ScopeRecords<'a> = parse(scope)?;
+            let records = match signal {
+                Signal::Traces => records.spans,
+                Signal::Logs => records.log_records,
+                Signal::Metrics => records.metrics,
+            };
+            each(records, &mut |record| meet(Step::Record(record)))
+        })
+    })
+}
+
+const SNAKE_CASE: &str = "names must be in lowerCamelCase (resourceSpans, scopeSpans, traceId), found snake_case";
+
+/// Calls `meet` with every element of a list, without making a list of them.
+fn each<'a>(list: Option<&'a RawValue>, meet: &mut dyn FnMut(&'a RawValue) -> Result<(), Fault>) -> Result<(), Fault> {
+    let Some(list) = list else { return Ok(()) };
+    let mut elements = Elements { meet, fault: None };
+    let read = serde_json::Deserializer::from_str(list.get()).deserialize_seq(&mut elements);
+    match elements.fault {
+        Some(fault) => Err(fault),
+        None => read.map_err(|e| malformed(&e.to_string())),
+    }
+}
+
+struct Elements<'f, 'a> {
+    meet: &'f mut dyn FnMut(&'a RawValue) -> Result<(), Fault>,
+    fault: Option<Fault>,
+}
+
+impl<'a> Visitor<'a> for &mut Elements<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(element) = seq.next_element::<&'a RawValue>()? {
+            if let Err(fault) = (self.meet)(element) {
+                self.fault = Some(fault);
+                return Err(A::Error::custom("stopped"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `service.name`; nothing else of a resource is looked at.
+fn service_name(resource: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fault> {
+    #[derive(Deserialize)]
+    struct Resource<'a> {
+        #[serde(borrow)]
+        attributes: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Attribute<'a> {
+        #[serde(borrow)]
+        key: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        value: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Name<'a> {
+        #[serde(borrow)]
+        string_value: Option<Cow<'a, str>>,
+    }
+    let Some(resource) = resource else { return Ok(None) };
+    let mut found = None;
+    each(parse::<Resource<'_>>(resource)?.attributes, &mut |attribute| {
+        let attribute: Attribute<'_> = parse(attribute)?;
+        if let (Some("service.name"), Some(value)) = (attribute.key.as_deref(), attribute.value) {
+            found = parse::<Name<'_>>(value)?.string_value;
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Fault> {
+    serde_json::from_str(raw.get()).map_err(|e| malformed(&e.to_string()))
+}
+
+fn malformed(what: &str) -> Fault {
+    Fault::Malformed { message: format!("not the OTLP/JSON of this path: {what}") }
+}
+
+/// How large a tree a text can become, before it does.
+struct Shape {
+    /// Deepest nesting of objects and lists.
+    depth: usize,
+    /// Commas and opening brackets outside of strings: no tree has more members and elements.
+    marks: usize,
+}
+
+impl Shape {
+    fn of(text: &[u8]) -> Shape {
+        let mut shape = Shape { depth: 0, marks: 0 };
+        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+        for byte in text {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => in_string = !in_string,
+                _ if in_string => {}
+                b'{' | b'[' => {
+                    depth += 1;
+                    shape.marks += 1;
+                    shape.depth = shape.depth.max(depth);
+                }
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                b',' => shape.marks += 1,
+                _ => {}
+            }
+        }
+        shape
+    }
+}
+
+/// Where serde_json stops as well. A body beyond it is not even skipped over.
+const BODY_DEPTH_MAX: usize = 128;
+/// A span, its list of events, an event, its list of attributes, an attribute and its value are six; each
+/// level of a value is at most its kind, its list, a member and the member's value.
+const SPAN_DEPTH_MAX: usize = 6 + 4 * super::NESTING_MAX;
+/// An attribute of JSON has two brackets and two commas; one that is empty, and hostile, has two in all.
+const SPAN_MARKS_MAX: usize = 4 * super::NODES_MAX;
+
+/// An id in hex. Anything else is no id, and the span says so when it is asked.
+pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    let text = text(deserializer)?;
+    let digits: Option<Vec<u8>> = text.iter().map(|c| Some(char::from(*c).to_digit(16)? as u8)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0).unwrap_or_default();
+    Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+/// A string.
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Bytes::from).unwrap_or_default())
+}
+
+/// Unix nanoseconds, as a number or a decimal string.
+pub(super) fn nanoseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(Option::<Number<u64>>::deserialize(deserializer)?.map_or(0, |number| number.0))
+}
+
+/// The number of an enum's value.
+pub(super) fn enumeration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    let number = Option::<i32>::deserialize(deserializer)
+        .map_err(|e| D::Error::custom(format_args!("{e} (enums are numbers in OTLP/JSON)")))?;
+    Ok(number.unwrap_or_default())
+}
+
+/// Anything, or null for its default.
+pub(super) fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl<'de> Deserialize<'de> for AnyValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyValue, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Json {
+            string_value: Option<String>,
+            bool_value: Option<bool>,
+            int_value: Option<Number<i64>>,
+            double_value: Option<Number<f64>>,
+            array_value: Option<ValueList>,
+            kvlist_value: Option<KeyValueList>,
+        }
+        let json = Json::deserialize(deserializer)?;
+        let value = None
+            .or(json.string_value.map(|text| Any::Text(text.into())))
+            .or(json.bool_value.map(Any::Flag))
+            .or(json.int_value.map(|number| Any::Whole(number.0)))
+            .or(json.double_value.map(|number| Any::Real(number.0)))
+            .or(json.array_value.map(Any::List))
+            .or(json.kvlist_value.map(Any::Map));
+        Ok(AnyValue { value })
+    }
+}
+
+/// A number, or the same in a string.
+struct Number<T>(T);
+
+impl<'de, T: NumberOfJson> Deserialize<'de> for Number<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number<T>, D::Error> {
+        deserializer.deserialize_any(NumberVisitor(PhantomData)).map(Number)
+    }
+}
+
+/// The numbers of OTLP/JSON, from each form that JSON gives them. `None` = out of range, or none.
+trait NumberOfJson: Sized {
+    fn of_whole(number: i128) -> Option<Self>;
+    fn of_real(number: f64) -> Option<Self>;
+    fn of_text(text: &str) -> Option<Self>;
+}
+
+impl NumberOfJson for u64 {
+    fn of_whole(number: i128) -> Option<u64> {
+        number.try_into().ok()
+    }
+    fn of_real(number: f64) -> Option<u64> {
+        (number.fract() == 0.0 && (0.0..WHOLE_REAL_MAX).contains(&number)).then_some(number as u64)
+    }
+    fn of_text(text: &str) -> Option<u64> {
+        text.parse().ok()
+    }
+}
+
+impl NumberOfJson for i64 {
+    fn of_whole(number: i128) -> Option<i64> {
+        number.try_into().ok()
+    }
+    fn of_real(number: f64) -> Option<i64> {
+        (number.fract() == 0.0 && number.abs() < WHOLE_REAL_MAX).then_some(number as i64)
+    }
+    fn of_text(text: &str) -> Option<i64> {
+        text.parse().ok()
+    }
+}
+
+impl NumberOfJson for f64 {
+    fn of_whole(number: i128) -> Option<f64> {
+        Some(number as f64)
+    }
+    fn of_real(number: f64) -> Option<f64> {
+        Some(number)
+    }
+    fn of_text(text: &str) -> Option<f64> {
+        // Rust reads `NaN`, `Infinity` and `-Infinity` as protobuf's JSON writes them.
+        text.parse().ok()
+    }
+}
+
+/// 2^63: below it, a whole `f64` is an `i64`.
+const WHOLE_REAL_MAX: f64 = 9_223_372_036_854_775_808.0;
+
+struct NumberVisitor<T>(PhantomData<T>);
+
+impl<T: NumberOfJson> Visitor<'_> for NumberVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number in range, or one in a string")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
+        T::of_whole(number.into()).ok_or_else(|| E::custom(format_args!("{number} is out of range")))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        T::of_whole(number.into()).ok_or_else(|| E::custom(format_args!("{number} is out of range")))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<T, E> {
+        T::of_real(number).ok_or_else(|| E::custom(format_args!("{number} is no whole number in range")))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        T::of_text(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::looks_like_otlp_json;
+    use super::*;
+
+    fn span(members: &str) -> Result<Span, serde_json::Error> {
+        serde_json::from_str(&format!("{{{members}}}"))
+    }
+
+    #[test]
+    fn otlp_is_told_from_native_json_by_its_top_level_names() {
+        for otlp in [
+            "{}",
+            " {\n} ",
+            r#"{"resourceSpans":[]}"#,
+            r#"{"model":"x","nested":{"a":[1,{}]},"resourceSpans":1}"#,
+            r#"{"resourceLogs":[]}"#,
+            r#"{"resourceMetrics":[{"#,
+            r#"{"resource_spans":[]}"#,
+        ] {
+            assert!(looks_like_otlp_json(otlp.as_bytes()), "{otlp}");
+        }
+        for native in [
+            "",
+            "[]",
+            r#"[{"resourceSpans":[]}]"#,
+            r#"{"model":"x"}"#,
+            r#"{"attributes":{"resourceSpans":[]}}"#,
+            r#"{"model":"resourceSpans"}"#,
+            "{}\n{\"model\":\"x\"}",
+            "{",
+            "{} x",
+            "7",
+        ] {
+            assert!(!looks_like_otlp_json(native.as_bytes()), "{native}");
+        }
+        assert!(!looks_like_otlp_json("[".repeat(1 << 20).as_bytes()));
+        assert!(!looks_like_otlp_json(format!("{{\"a\":{}", "[".repeat(1 << 20)).as_bytes()));
+    }
+
+    #[test]
+    fn numbers_come_as_numbers_or_strings_and_null_is_absence() {
+        let read = span(
+            r#""startTimeUnixNano":"1795451285468000000","endTimeUnixNano":1795451285468000001,"name":null,
+               "attributes":[{"key":"a","value":{"intValue":"-7"}},{"key":"b","value":{"intValue":8}},
+               {"key":"c","value":{"doubleValue":"NaN"}},{"key":"d","value":{"doubleValue":1}},
+               {"key":"e","value":{"doubleValue":"-Infinity"}},{"key":"f","value":{"intValue":1e3}},
+               {"key":"g","value":null},{"key":"h","value":{"bytesValue":"AA=="}},{"key":"i","value":{"boolValue":false}}],
+               "events":null,"status":null,"parentSpanId":null,"kind":"SPAN_KIND_CLIENT","newer":[{"x":1}]"#,
+        )
+        .unwrap();
+        assert_eq!((read.start_ns, read.end_ns), (1_795_451_285_468_000_000, 1_795_451_285_468_000_001));
+        let values: Vec<Option<Any>> = read.attributes.into_iter().map(|a| a.value.and_then(|v| v.value)).collect();
+        assert_eq!(values[0], Some(Any::Whole(-7)));
+        assert_eq!(values[1], Some(Any::Whole(8)));
+        assert!(matches!(values[2], Some(Any::Real(number)) if number.is_nan()));
+        assert_eq!(values[3], Some(Any::Real(1.0)));
+        assert_eq!(values[4], Some(Any::Real(f64::NEG_INFINITY)));
+        assert_eq!(values[5], Some(Any::Whole(1000)));
+        assert_eq!(values[6..], [None, None, Some(Any::Flag(false))]);
+    }
+
+    #[test]
+    fn ids_are_hex_in_either_case_and_what_is_not_is_no_id() {
+        assert_eq!(&span(r#""traceId":"00FFab""#).unwrap().trace_id[..], [0, 255, 171]);
+        for bad in ["abc", "zz", "AAAAAAAAAAAAAAAAAAAAAA==", ""] {
+            assert_eq!(span(&format!(r#""spanId":"{bad}""#)).unwrap().span_id, "", "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_enums_and_numbers_out_of_range_are_refused_with_a_reason() {
+        let reason = span(r#""status":{"code":"STATUS_CODE_ERROR"}"#).unwrap_err().to_string();
+        assert!(reason.contains("enums are numbers"), "{reason}");
+        assert_eq!(span(r#""status":{"code":2}"#).unwrap().status.unwrap().code, 2);
+        for bad in ["-1", "1.5", "\"1.5\"", "18446744073709551616", "\"x\"", "true", "[]"] {
+            assert!(span(&format!(r#""startTimeUnixNano":{bad}"#)).is_err(), "{bad}");
+        }
+        for bad in ["9223372036854775808", "\"\"", "1e30", "{}"] {
+            assert!(span(&format!(r#""attributes":[{{"value":{{"intValue":{bad}}}}}]"#)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn snake_case_and_another_signal_are_refused_with_a_reason() {
+        for (body, word) in [
+            (r#"{"resource_spans":[]}"#, "lowerCamelCase"),
+            (r#"{"resourceSpans":[{"scope_spans":[]}]}"#, "lowerCamelCase"),
+            (r#"{"resourceLogs":[]}"#, "another signal"),
+            (r#"{"resourceMetrics":[]}"#, "another signal"),
+            (r#"{"resourceSpans":{}}"#, "a list"),
+            (r#"{"resourceSpans":[7]}"#, "OTLP/JSON"),
+            (r#"{"resourceSpans":[]"#, "EOF"),
+            (r#"[]"#, "OTLP/JSON"),
+        ] {
+            let fault = count(body.as_bytes(), Signal::Traces).unwrap_err().to_string();
+            assert!(fault.contains(word), "{body}: {fault}");
+        }
+        for fine in ["{}", r#"{"resourceSpans":null}"#, r#"{"resourceSpans":[],"resourceLogs":[],"x":1}"#] {
+            assert_eq!(count(fine.as_bytes(), Signal::Traces), Ok(0), "{fine}");
+        }
+    }
+
+    #[test]
+    fn the_shape_of_a_text_is_that_outside_of_its_strings() {
+        let shape = Shape::of(br#"{"a{[,\"[":["\\",{},[[1,2]]]}"#);
+        assert_eq!((shape.depth, shape.marks), (4, 8));
+        assert_eq!(Shape::of(b"]]}}{").depth, 1);
+    }
+}

@@ -1,0 +1,50 @@
+//! Bytes that should be UTF-8, made into text of bounded length.
+
+/// `bytes` as text of at most `max` bytes, cut between two characters, and whether it was cut. What is
+/// not UTF-8 is replaced by U+FFFD.
+pub(super) fn cut(bytes: &[u8], max: usize) -> (String, bool) {
+    let over = bytes.len() > max;
+    let head = if over { &bytes[..boundary(bytes, max)] } else { bytes };
+    let mut text = String::from_utf8_lossy(head).into_owned();
+    if text.len() <= max {
+        return (text, over);
+    }
+    // A replacement is longer than the byte that it stands for.
+    text.truncate(boundary(text.as_bytes(), max));
+    (text, true)
+}
+
+/// The last start of a character at or before `at`, which is inside `bytes`.
+fn boundary(bytes: &[u8], at: usize) -> usize {
+    let is_start = |place: &usize| bytes[*place] & CONTINUATION_MASK != CONTINUATION;
+    (at.saturating_sub(CHAR_BYTES_MAX - 1)..=at).rev().find(is_start).unwrap_or(at)
+}
+
+/// Longest UTF-8 sequence.
+const CHAR_BYTES_MAX: usize = 4;
+/// Continuation bytes are `10xxxxxx`.
+const CONTINUATION_MASK: u8 = 0b1100_0000;
+const CONTINUATION: u8 = 0b1000_0000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_between_characters_only() {
+        let text = "aé€😀z";
+        for max in 0..=text.len() + 1 {
+            let (short, was_cut) = cut(text.as_bytes(), max);
+            assert!(short.len() <= max && text.starts_with(&short), "{max}: {short:?}");
+            assert!(max - short.len() < CHAR_BYTES_MAX || !was_cut, "{max}: {short:?}");
+            assert_eq!(was_cut, max < text.len(), "{max}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_replaced_and_stays_in_bounds() {
+        assert_eq!(cut(b"a\xffb", 10), ("a\u{fffd}b".to_owned(), false));
+        assert_eq!(cut(b"\xff\xff\xff", 4), ("\u{fffd}".to_owned(), true));
+        assert_eq!(cut(&[0x80; 64], 9), ("\u{fffd}".repeat(3), true));
+    }
+}

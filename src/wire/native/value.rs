@@ -1,0 +1,297 @@
+//! Single JSON values, given as the text that serde_json has found to be one.
+//!
+//! Read from the text itself: no number passes through a float, and no value is decoded that nobody asks for.
+
+use std::borrow::Cow;
+
+/// The largest number that every JSON reader holds exactly: 2^53 - 1.
+pub(super) const INTEGER_MAX: i64 = (1 << 53) - 1;
+
+/// A whole number from 0 to [`INTEGER_MAX`]: a JSON number of integral value (`3`, `3.0`, `3e2`), or
+/// a string of decimal digits.
+pub(super) fn integer(raw: &str) -> Option<i64> {
+    let digits = unquoted(raw).unwrap_or(raw);
+    if !digits.is_empty() && digits.len() <= DIGITS_ALWAYS_IN_RANGE && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return digits.parse().ok();
+    }
+    match unquoted(raw) {
+        Some(text) if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) => None,
+        Some(text) => integral(text),
+        None if is_number(raw) => integral(raw),
+        None => None,
+    }
+}
+
+/// 10^15 - 1 is less than 2^53 - 1.
+const DIGITS_ALWAYS_IN_RANGE: usize = 15;
+
+/// The number that a JSON number's text stands for, if it is in range and has no fraction.
+fn integral(number: &str) -> Option<i64> {
+    let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
+    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (number, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // How many digits still come before the decimal point.
+    let mut before_point = whole.len() as i64 + i64::from(exponent);
+    let mut number: i64 = 0;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        if before_point > 0 {
+            number = (number * 10 + i64::from(digit - b'0')).min(INTEGER_MAX + 1);
+        } else if digit != b'0' {
+            return None;
+        }
+        before_point -= 1;
+    }
+    while before_point > 0 && number != 0 && number <= INTEGER_MAX {
+        number *= 10;
+        before_point -= 1;
+    }
+    (number <= INTEGER_MAX && (number == 0 || !negative)).then_some(number)
+}
+
+/// A boolean: `true`, `false`, 1 or 0.
+pub(super) fn flag(raw: &str) -> Option<bool> {
+    match raw {
+        "true" | "1" | "\"true\"" | "\"1\"" => Some(true),
+        "false" | "0" | "\"false\"" | "\"0\"" => Some(false),
+        _ => None,
+    }
+}
+
+/// A string; or a number, as the text that stands for it (ids are often numbers).
+pub(super) fn text(raw: &str) -> Option<Cow<'_, str>> {
+    match unquoted(raw) {
+        Some(inner) => Some(unescape(inner)),
+        None => is_number(raw).then_some(Cow::Borrowed(raw)),
+    }
+}
+
+/// A string, or any other value as compact JSON.
+pub(super) fn content(raw: &str) -> Cow<'_, str> {
+    match unquoted(raw) {
+        Some(inner) => unescape(inner),
+        None => {
+            let mut compacted = String::with_capacity(raw.len());
+            compact(raw, &mut compacted);
+            Cow::Owned(compacted)
+        }
+    }
+}
+
+/// Appends the value without white space between its tokens, and with every string made storable as
+/// [`unescape`] does. Returns how deep it is nested (a number: 0).
+pub(super) fn compact(raw: &str, out: &mut String) -> usize {
+    let bytes = raw.as_bytes();
+    let (mut depth, mut deepest) = (0usize, 0);
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let start = at;
+        at = if byte == b'"' { string_end(bytes, at) } else { at + 1 };
+        match byte {
+            b'"' if !raw[start..at].contains('\\') => out.push_str(&raw[start..at]),
+            b'"' => push_string(&unescape(&raw[start + 1..at - 1]), out),
+            b' ' | b'\t' | b'\n' | b'\r' => continue,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if byte != b'"' {
+            out.push(byte as char);
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// Appends `text` as a JSON string.
+pub(super) fn push_string(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0' => out.push(char::REPLACEMENT_CHARACTER),
+            '\x01'..'\x20' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// The first `bytes_max` bytes of `text`, or fewer, so that no character is cut in two; and whether
+/// anything is missing.
+pub(super) fn cut(text: &str, bytes_max: usize) -> (&str, bool) {
+    if text.len() <= bytes_max {
+        return (text, false);
+    }
+    let mut end = bytes_max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (&text[..end], true)
+}
+
+/// What stands between the quotes of a string.
+fn unquoted(raw: &str) -> Option<&str> {
+    raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+}
+
+fn is_number(raw: &str) -> bool {
+    raw.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+}
+
+/// Where the string ends that starts at `start`, its closing quote included.
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// Resolves the escapes of a string. Half a surrogate pair (JavaScript cuts strings between the two) and
+/// NUL (SQLite's text functions stop at it) become U+FFFD.
+pub(super) fn unescape(inner: &str) -> Cow<'_, str> {
+    if !inner.contains('\\') {
+        return Cow::Borrowed(inner);
+    }
+    let mut text = String::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (c, used) = match rest.as_bytes().get(1) {
+            Some(b'n') => ('\n', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b't') => ('\t', 2),
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{c}', 2),
+            Some(b'u') => code_point(rest),
+            Some(&plain) => (plain as char, 2),
+            None => (char::REPLACEMENT_CHARACTER, 1),
+        };
+        text.push(c);
+        rest = rest.get(used..).unwrap_or("");
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
+
+/// The character of a `\uXXXX` at the start of `rest`, or of two that are a pair; and their length.
+fn code_point(rest: &str) -> (char, usize) {
+    const ONE: usize = "\\uXXXX".len();
+    let unit = |from: usize| {
+        let escape = rest.get(from..from + ONE)?.strip_prefix("\\u")?;
+        u32::from_str_radix(escape, 16).ok()
+    };
+    let c = match (unit(0), unit(ONE)) {
+        (Some(high @ 0xd800..0xdc00), Some(low @ 0xdc00..0xe000)) => {
+            let code = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+            return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 2 * ONE);
+        }
+        (Some(0), _) => None,
+        (Some(code), _) => char::from_u32(code),
+        (None, _) => None,
+    };
+    (c.unwrap_or(char::REPLACEMENT_CHARACTER), ONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_integral_numbers_or_strings_of_digits_up_to_two_to_the_53() {
+        for (raw, number) in [
+            ("0", 0),
+            ("1.0", 1),
+            ("1e3", 1000),
+            ("1.5E+1", 15),
+            ("1500e-2", 15),
+            ("-0", 0),
+            ("-0.0", 0),
+            ("0e99", 0),
+            ("\"42\"", 42),
+            ("\"007\"", 7),
+            ("9007199254740991", INTEGER_MAX),
+            ("\"9007199254740991\"", INTEGER_MAX),
+            ("9007199254740991.000", INTEGER_MAX),
+            ("0.9007199254740991e16", INTEGER_MAX),
+        ] {
+            assert_eq!(integer(raw), Some(number), "{raw}");
+        }
+        for raw in [
+            "-1",
+            "1.5",
+            "1e-1",
+            "9007199254740992",
+            "1e16",
+            "1e400",
+            "1e99999999999",
+            "99999999999999999999999",
+            "\"\"",
+            "\"1.0\"",
+            "\"-1\"",
+            "\"+1\"",
+            "\" 1\"",
+            "\"9007199254740992\"",
+            "true",
+            "null",
+            "[1]",
+            "{}",
+        ] {
+            assert_eq!(integer(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn half_a_pair_and_nul_become_the_replacement_character() {
+        for (inner, plain) in [
+            (r"a\n\t\r\b\f\/\\\u0022b", "a\n\t\r\u{8}\u{c}/\\\"b"),
+            (r"\ud83d\ude00", "\u{1f600}"),
+            (r"x\ud83d", "x\u{fffd}"),
+            (r"\ud83dx", "\u{fffd}x"),
+            (r"\ude00\ud83d", "\u{fffd}\u{fffd}"),
+            (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+            (r"a\u0000b", "a\u{fffd}b"),
+            (r"\u00e9é", "éé"),
+        ] {
+            assert_eq!(unescape(inner), plain, "{inner}");
+        }
+        assert!(matches!(unescape("é plain"), Cow::Borrowed("é plain")));
+    }
+
+    #[test]
+    fn compact_json_keeps_the_value_and_tells_its_depth() {
+        for (raw, compacted, depth) in [
+            ("1e9", "1e9", 0),
+            ("\"a b\"", "\"a b\"", 0),
+            ("[ 1,\r\n\t[ ] ]", "[1,[]]", 2),
+            (r#"{ "a b" : "c\" ]d", "e" : {"f":[null]} }"#, r#"{"a b":"c\" ]d","e":{"f":[null]}}"#, 3),
+            (r#"["\u0000\ud83d","\\"]"#, "[\"\u{fffd}\u{fffd}\",\"\\\\\"]", 1),
+            (r#""\u0001\u001f""#, r#""\u0001\u001f""#, 0),
+        ] {
+            let mut out = String::new();
+            assert_eq!(compact(raw, &mut out), depth, "{raw}");
+            assert_eq!(out, compacted);
+        }
+    }
+
+    #[test]
+    fn a_cut_never_splits_a_character() {
+        assert_eq!(cut("abc", 3), ("abc", false));
+        assert_eq!(cut("abc", 2), ("ab", true));
+        assert_eq!(cut("aé", 2), ("a", true));
+        assert_eq!(cut("\u{1f600}", 3), ("", true));
+        assert_eq!(cut("x", 0), ("", true));
+    }
+}

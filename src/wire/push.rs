@@ -1,0 +1,260 @@
+//! Rows -> the body of a push, and the receiver's receipt (docs/wire.md).
+//!
+//! A body is [`head`], then for each table its name and its rows, then [`TAIL`]. Pure: the pieces
+//! are appended to a buffer, so that a body can be made, and measured, one page at a time.
+
+use std::fmt;
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::config::Identity;
+use crate::event::{Table, Value};
+
+/// Who sends: what the receiver needs to tell sidecars apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    /// The id of the database file.
+    pub instance_id: &'a str,
+    /// The machine.
+    pub identity: &'a Identity,
+    /// Version of the program.
+    pub version: &'a str,
+}
+
+/// Appends everything that comes before the first table. A name that is not known is `null`.
+pub fn head(batch_id: &str, sender: &Sender<'_>, out: &mut Vec<u8>) {
+    let Sender { instance_id, identity, version } = *sender;
+    let agent = Agent {
+        instance_id,
+        hostname: identity.hostname.as_deref(),
+        fly_app_name: identity.fly_app_name.as_deref(),
+        fly_machine_id: identity.fly_machine_id.as_deref(),
+        fly_region: identity.fly_region.as_deref(),
+        fly_image_ref: identity.fly_image_ref.as_deref(),
+        fly_process_group: identity.fly_process_group.as_deref(),
+        version,
+    };
+    out.extend_from_slice(b"{\"schema_version\":");
+    json(&SCHEMA_VERSION, out);
+    out.extend_from_slice(b",\"batch_id\":");
+    json(&batch_id, out);
+    out.extend_from_slice(b",\"agent\":");
+    json(&agent, out);
+}
+
+/// Appends the beginning of a table; its rows follow, with commas between them, and [`TABLE_END`].
+pub fn table_start(table: Table, out: &mut Vec<u8>) {
+    out.push(b',');
+    json(&table.name(), out);
+    out.extend_from_slice(b":[");
+}
+
+/// Follows the rows of a table.
+pub const TABLE_END: &[u8] = b"]";
+/// Follows the last table.
+pub const TAIL: &[u8] = b"}";
+
+/// Appends one row: an object of its columns. A column that is NULL is left out, JSON is put in as
+/// the value it is, and a number that JSON cannot write (infinite, not a number) is `null`.
+pub fn row(columns: &[(&'static str, Value<'_>)], out: &mut Vec<u8>) {
+    out.push(b'{');
+    let mut first = true;
+    for (name, value) in columns {
+        if matches!(value, Value::Null) {
+            continue;
+        }
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        json(name, out);
+        out.push(b':');
+        match value {
+            Value::Null => unreachable!("left out above"),
+            Value::Integer(number) => json(number, out),
+            Value::Real(number) => json(number, out),
+            Value::Text(text) => json(text, out),
+            Value::Json(text) => out.extend_from_slice(text.as_bytes()),
+        }
+    }
+    out.push(b'}');
+}
+
+/// What a receiver says of the rows that it does not take. Those it does not name are durable.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// How many rows it refused.
+    pub rejected: u64,
+    /// The first of them, if it named any.
+    pub first: Option<RejectedRow>,
+}
+
+/// A row that the receiver refused, as far as it said so.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct RejectedRow {
+    /// Its table.
+    pub table: Option<String>,
+    /// Its id.
+    pub trace_id: Option<String>,
+    /// Why, in one word.
+    pub code: Option<String>,
+}
+
+/// Reads the body of a 200. `None` if it is no receipt: it must be empty or a JSON object, and
+/// `rejected`, if there, a list of rows or a number.
+pub fn receipt(body: &[u8]) -> Option<Receipt> {
+    let body = body.trim_ascii();
+    if body.is_empty() {
+        return Some(Receipt::default());
+    }
+    // serde takes a list for a struct too; a receipt is an object.
+    if body[0] != b'{' {
+        return None;
+    }
+    serde_json::from_slice(body).ok().map(|ReceiptJson { rejected }| rejected)
+}
+
+/// Rises when a receiver of the older form would misread the newer one.
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Agent<'a> {
+    instance_id: &'a str,
+    hostname: Option<&'a str>,
+    fly_app_name: Option<&'a str>,
+    fly_machine_id: Option<&'a str>,
+    fly_region: Option<&'a str>,
+    fly_image_ref: Option<&'a str>,
+    fly_process_group: Option<&'a str>,
+    version: &'a str,
+}
+
+#[derive(Deserialize)]
+struct ReceiptJson {
+    #[serde(default)]
+    rejected: Receipt,
+}
+
+/// From the value of `rejected`. Rows are counted, and only the first is kept: there may be thousands.
+impl<'de> Deserialize<'de> for Receipt {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Receipt, D::Error> {
+        from.deserialize_any(ReceiptVisitor)
+    }
+}
+
+struct ReceiptVisitor;
+
+impl<'de> Visitor<'de> for ReceiptVisitor {
+    type Value = Receipt;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows, or their number")
+    }
+
+    fn visit_unit<E>(self) -> Result<Receipt, E> {
+        Ok(Receipt::default())
+    }
+
+    fn visit_u64<E>(self, rejected: u64) -> Result<Receipt, E> {
+        Ok(Receipt { rejected, first: None })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Receipt, A::Error> {
+        let first = rows.next_element()?;
+        let mut rejected = u64::from(first.is_some());
+        while rows.next_element::<IgnoredAny>()?.is_some() {
+            rejected += 1;
+        }
+        Ok(Receipt { rejected, first })
+    }
+}
+
+fn json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    if let Err(error) = serde_json::to_writer(out, value) {
+        unreachable!("a Vec takes every byte, and texts and numbers are always JSON: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_row_is_an_object_of_the_columns_that_have_a_value() {
+        let columns = [
+            ("trace_id", Value::Text("a\"b\n\u{1}\u{e9}")),
+            ("provider", Value::Null),
+            ("latency_ms", Value::Integer(i64::MIN)),
+            ("cost_usd", Value::Real(0.1)),
+            ("cpu_percent", Value::Real(f64::NAN)),
+            ("load_1m", Value::Real(f64::INFINITY)),
+            ("attributes", Value::Json("{\"k\": [1, null]}")),
+        ];
+        let expected = r#"{"trace_id":"a\"b\n\u0001é","latency_ms":-9223372036854775808,"cost_usd":0.1,"#.to_owned()
+            + r#""cpu_percent":null,"load_1m":null,"attributes":{"k": [1, null]}}"#;
+        assert_eq!(text(|out| row(&columns, out)), expected);
+        assert_eq!(text(|out| row(&[("a", Value::Null), ("b", Value::Integer(1))], out)), r#"{"b":1}"#);
+        assert_eq!(text(|out| row(&[], out)), "{}");
+    }
+
+    #[test]
+    fn a_body_of_no_rows_is_the_envelope_of_the_contract() {
+        let identity = Identity { hostname: Some("h\"1".to_owned()), ..Identity::default() };
+        let sender = Sender { instance_id: "i", identity: &identity, version: "0.1.0" };
+        let body = text(|out| {
+            head("b-1", &sender, out);
+            for table in Table::ALL {
+                table_start(table, out);
+                out.extend_from_slice(TABLE_END);
+            }
+            out.extend_from_slice(TAIL);
+        });
+        let expected = serde_json::json!({
+            "schema_version": 1, "batch_id": "b-1",
+            "agent": {"instance_id": "i", "hostname": "h\"1", "fly_app_name": null, "fly_machine_id": null,
+                      "fly_region": null, "fly_image_ref": null, "fly_process_group": null, "version": "0.1.0"},
+            "llm_traces": [], "system_metrics": [], "custom_events": [], "error_events": []});
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_nothing_or_an_object_is_a_receipt() {
+        for body in
+            ["", " \r\n", "{}", r#"{"accepted":5}"#, r#"{"rejected":null}"#, r#"{"rejected":[]}"#, r#"{"rejected":0}"#]
+        {
+            assert_eq!(receipt(body.as_bytes()), Some(Receipt::default()), "{body}");
+        }
+        for body in [
+            "<html>",
+            "ok",
+            "[]",
+            "[null]",
+            "null",
+            "\"x\"",
+            "{",
+            "{}{}",
+            r#"{"rejected":"all"}"#,
+            r#"{"rejected":-1}"#,
+            r#"{"rejected":[1]}"#,
+            "\u{feff}{}",
+        ] {
+            assert_eq!(receipt(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_receipt_counts_the_rows_that_were_refused() {
+        let body =
+            br#"{"rejected":[{"table":"llm_traces","trace_id":"t","code":null,"message":"m","retryable":false},{}]}"#;
+        let first = RejectedRow { table: Some("llm_traces".into()), trace_id: Some("t".into()), code: None };
+        assert_eq!(receipt(body), Some(Receipt { rejected: 2, first: Some(first) }));
+        assert_eq!(receipt(br#"{"rejected":3}"#), Some(Receipt { rejected: 3, first: None }));
+    }
+}

@@ -1,0 +1,351 @@
+//! The push against a sink made by hand, over real sockets.
+
+mod sink;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use openclaw_trace::client::{ANSWER_BYTES_MAX, Cancel, Client, ClientConfig, Error};
+use openclaw_trace::clock::Clock;
+use openclaw_trace::config::{Identity, PushConfig, Secret};
+use openclaw_trace::event::Table;
+use openclaw_trace::push::backoff::Backoff;
+use openclaw_trace::push::{LastPush, Pusher, Setup};
+use openclaw_trace::stats::Stats;
+
+use self::sink::{PATIENCE, Say, Seen, Sink, tls_file};
+use self::store::Store;
+
+const BYTES_MAX: usize = 4000;
+
+/// A store, and a pusher of its rows to `url`.
+struct Side {
+    store: Store,
+    stats: Arc<Stats>,
+    pusher: Arc<Pusher>,
+}
+
+impl Side {
+    fn new(url: &str) -> Side {
+        Side::with(url, |_| {})
+    }
+
+    fn with(url: &str, change: impl FnOnce(&mut Setup)) -> Side {
+        let stats = Arc::new(Stats::default());
+        let store = Store::start(&stats);
+        let mut setup = Setup {
+            config: PushConfig {
+                endpoint: url.to_owned(),
+                token: Some(Secret::new("t0ken".to_owned())),
+                interval: Duration::from_millis(1),
+                ca_file: None,
+                max_bytes: BYTES_MAX,
+            },
+            identity: Identity { fly_region: Some("ams".to_owned()), ..Identity::default() },
+            version: "1.2.3",
+            open: store.open(),
+            queue: store.queue.clone(),
+            stats: Arc::clone(&stats),
+            clock: Clock::real(),
+            backoff: Backoff { least: Duration::from_millis(1), most: Duration::from_millis(2) },
+            // Longer than any test: what ends sooner was not ended by it.
+            request_timeout: 2 * PATIENCE,
+        };
+        change(&mut setup);
+        Side { store, stats, pusher: Arc::new(Pusher::new(setup)) }
+    }
+
+    /// Runs the scheduler until the sender that it returns is dropped.
+    fn run(&self) -> (smol::channel::Sender<Infallible>, JoinHandle<()>) {
+        let (stopping, stop) = smol::channel::bounded(1);
+        let pusher = Arc::clone(&self.pusher);
+        (stopping, thread::spawn(move || smol::block_on(pusher.run(stop))))
+    }
+
+    fn push_once(&self, patience: Duration) -> LastPush {
+        smol::block_on(self.pusher.push_once(Instant::now() + patience))
+    }
+
+    fn run_until_confirmed(&self) {
+        let (stopping, running) = self.run();
+        assert!(self.store.wait_all_confirmed(PATIENCE), "rows are left: {:?}", self.stats.push());
+        drop(stopping);
+        running.join().unwrap();
+        // The cycle may still be counting what was confirmed.
+        assert_eq!(self.push_once(PATIENCE).unfinished, None);
+    }
+}
+
+/// Identities of the rows in a body.
+fn ids(seen: &Seen) -> Vec<String> {
+    let body = seen.json();
+    let rows = Table::ALL.into_iter().flat_map(|table| body[table.name()].as_array().unwrap().clone());
+    rows.map(|row| row["trace_id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Every row must be in the bodies that the sink took, in just one of them: bodies are told apart by their key.
+fn assert_each_once(seen: &[Seen], stored: &BTreeSet<String>) {
+    let taken: BTreeMap<&str, &Seen> =
+        seen.iter().filter(|s| s.taken).map(|s| (s.header("idempotency-key").unwrap(), s)).collect();
+    let mut rows: Vec<String> = taken.values().flat_map(|s| ids(s)).collect();
+    rows.sort();
+    assert_eq!(rows, stored.iter().cloned().collect::<Vec<_>>());
+}
+
+#[test]
+fn every_row_arrives_once_after_every_kind_of_failure() {
+    for seed in 0..20 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let script = (0..60).map(|_| match random.u8(0..14) {
+            0 => Say::status(500),
+            1 => Say::Status(503, "retry-after: 0\r\n", String::new()),
+            2 => Say::Status(204, "", String::new()),
+            3 => Say::Status(200, "content-type: text/html\r\n", "<html>".to_owned()),
+            4 => Say::CloseEarly,
+            5 => Say::TakeAndClose,
+            6 => Say::Truncate,
+            7 => Say::Status(307, "location: /elsewhere\r\n", String::new()),
+            8 => Say::status(401),
+            _ => Say::ok(),
+        });
+        let sink = Sink::start(script.collect());
+        let side = Side::new(&sink.url());
+        for table in Table::ALL {
+            side.store.add(table, random.i64(0..250), random.usize(0..200));
+        }
+        side.store.add(Table::LlmTraces, 2, BYTES_MAX);
+        side.store.fail_to_confirm(random.usize(0..3));
+        side.run_until_confirmed();
+
+        let seen = sink.seen();
+        assert_each_once(&seen, &side.store.ids());
+        let too_large = seen.iter().filter(|s| s.body.len() > BYTES_MAX);
+        assert!(too_large.clone().all(|s| ids(s).len() == 1), "seed {seed}: only a row alone may be larger");
+        assert!(too_large.count() >= 2, "seed {seed}");
+        let push = side.stats.push().clone();
+        assert_eq!(push.rows, side.store.ids().len() as u64);
+        assert_eq!(push.failures_in_row, 0);
+    }
+}
+
+#[test]
+fn a_request_is_what_the_contract_says() {
+    let sink = Sink::start(vec![Say::status(500), Say::TakeAndClose]);
+    let side = Side::new(&sink.url());
+    side.store.add(Table::ErrorEvents, 1, 3);
+    for _ in 0..2 {
+        assert!(side.push_once(PATIENCE).unfinished.is_some());
+    }
+    let seen = sink.wait(|seen| seen.len() == 2);
+    let body = seen[0].json();
+    let row = serde_json::json!({"trace_id": "error_events/1", "timestamp": 1_790_000_000_001i64, "body": "\u{e9}",
+        "attributes": {"a": [1]}, "received_at": 1_790_000_000_001i64});
+    let expected = serde_json::json!({
+        "schema_version": 1, "batch_id": seen[0].header("idempotency-key").unwrap(),
+        "agent": {"instance_id": "instance-1", "hostname": null, "fly_app_name": null, "fly_machine_id": null,
+                  "fly_region": "ams", "fly_image_ref": null, "fly_process_group": null, "version": "1.2.3"},
+        "llm_traces": [], "error_events": [row], "custom_events": [], "system_metrics": []});
+    assert_eq!(body, expected);
+    assert!(seen[0].head.starts_with("POST /in?key=hush HTTP/1.1\r\n"));
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("authorization", "Bearer t0ken"),
+        ("user-agent", "openclaw-trace/1.2.3"),
+        ("x-trace-attempt", "1"),
+    ] {
+        assert_eq!(seen[0].header(name), Some(value), "{name}");
+    }
+    assert_eq!(seen[1].header("x-trace-attempt"), Some("2"));
+    assert_eq!((&seen[1].body, seen[1].header("idempotency-key")), (&seen[0].body, seen[0].header("idempotency-key")));
+    let report = side.stats.push().clone();
+    let error = report.last_error.unwrap();
+    assert!(!error.contains("t0ken") && !error.contains("hush"), "{error}");
+}
+
+#[test]
+fn a_confirmation_that_the_writer_could_not_note_is_asked_for_again_under_the_same_id() {
+    let sink = Sink::start(vec![]);
+    let side = Side::new(&sink.url());
+    side.store.add(Table::LlmTraces, 3, 9);
+    side.store.fail_to_confirm(1);
+    let first = side.push_once(PATIENCE);
+    assert!(first.unfinished.unwrap().contains("could not note"));
+    assert_eq!(side.store.cursors(), [0; 4]);
+    assert_eq!(side.push_once(PATIENCE), LastPush { batches: 1, rows: 3, unfinished: None });
+    let seen = sink.seen();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0].body, seen[1].body);
+}
+
+#[test]
+fn rows_that_the_receiver_refuses_are_counted() {
+    let refused = r#"{"rejected":[{"table":"llm_traces","trace_id":"llm_traces/2","code":"bad"}]}"#;
+    let sink = Sink::start(vec![Say::Status(200, "", refused.to_owned())]);
+    let side = Side::new(&sink.url());
+    side.store.add(Table::LlmTraces, 3, 9);
+    assert_eq!(side.push_once(PATIENCE), LastPush { batches: 1, rows: 3, unfinished: None });
+    assert_eq!(side.stats.push().rows_rejected, 1);
+    assert!(side.store.all_confirmed());
+}
+
+#[test]
+fn the_deadline_cancels_a_push_that_hangs_and_the_rows_stay() {
+    let sink = Sink::start(vec![Say::Hang]);
+    let side = Side::new(&sink.url());
+    side.store.add(Table::LlmTraces, 3, 9);
+    // The sink hangs until the connection is closed: that this returns is the proof.
+    let last = side.push_once(Duration::from_millis(100));
+    assert_eq!(last, LastPush { batches: 0, rows: 0, unfinished: Some("the deadline came first".to_owned()) });
+    assert_eq!(side.store.cursors(), [0; 4]);
+    assert_eq!(side.stats.push().failures, 0, "stopping is no failure");
+}
+
+#[test]
+fn a_request_without_an_answer_times_out_and_is_tried_again() {
+    let sink = Sink::start(vec![Say::Hang]);
+    let side = Side::with(&sink.url(), |setup| setup.request_timeout = Duration::from_millis(200));
+    side.store.add(Table::LlmTraces, 3, 9);
+    assert!(side.push_once(PATIENCE).unfinished.unwrap().contains("timeout"));
+    side.run_until_confirmed();
+    assert_eq!(side.stats.push().failures_in_row, 0);
+}
+
+#[test]
+fn a_push_under_way_when_the_stop_comes_is_finished_by_the_last_push() {
+    let (go, wait) = mpsc::channel();
+    let sink = Sink::start(vec![Say::Wait(wait)]);
+    let side = Side::new(&sink.url());
+    side.store.add(Table::LlmTraces, 3, 9);
+    let (stopping, running) = side.run();
+    sink.wait(|seen| seen.len() == 1);
+    drop(stopping);
+    running.join().unwrap();
+    // A row that is stored while the push is under way goes with the last push too.
+    side.store.add(Table::CustomEvents, 1, 9);
+    go.send(()).unwrap();
+    let last = side.push_once(PATIENCE);
+    assert_eq!(last, LastPush { batches: 2, rows: 4, unfinished: None });
+    assert_each_once(&sink.seen(), &side.store.ids());
+}
+
+#[test]
+fn there_are_never_two_pushes_at_once() {
+    let (go, wait) = mpsc::channel();
+    let sink = Sink::start(vec![Say::Wait(wait)]);
+    let side = Side::new(&sink.url());
+    side.store.add(Table::LlmTraces, 3, 9);
+    let (stopping, running) = side.run();
+    sink.wait(|seen| seen.len() == 1);
+    let pusher = Arc::clone(&side.pusher);
+    let last = thread::spawn(move || smol::block_on(pusher.push_once(Instant::now() + PATIENCE)));
+    go.send(()).unwrap();
+    assert_eq!(last.join().unwrap().unfinished, None);
+    drop(stopping);
+    running.join().unwrap();
+    // A second push beside the first would have sent the same rows under another key.
+    assert_each_once(&sink.seen(), &side.store.ids());
+}
+
+#[test]
+fn a_receiver_that_asks_for_a_second_is_left_alone_for_it() {
+    let sink = Sink::start(vec![Say::Status(503, "retry-after: 1\r\n", String::new())]);
+    let side = Side::new(&sink.url());
+    side.store.add(Table::LlmTraces, 3, 9);
+    side.run_until_confirmed();
+    let seen = sink.seen();
+    assert!(seen[1].at - seen[0].at >= Duration::from_secs(1));
+}
+
+#[test]
+fn a_push_under_way_that_hangs_is_cancelled_at_the_deadline() {
+    let sink = Sink::start(vec![Say::Hang]);
+    let side = Side::new(&sink.url());
+    side.store.add(Table::LlmTraces, 3, 9);
+    let (stopping, running) = side.run();
+    sink.wait(|seen| seen.len() == 1);
+    drop(stopping);
+    running.join().unwrap();
+    let last = side.push_once(Duration::from_millis(50));
+    assert_eq!(last.unfinished.as_deref(), Some("the deadline came first"));
+    sink.wait_hung_up();
+    assert_eq!(sink.seen().len(), 1, "there is no second attempt");
+}
+
+#[test]
+fn a_deadline_that_has_passed_sends_nothing() {
+    let sink = Sink::start(vec![]);
+    let side = Side::new(&sink.url());
+    side.store.add(Table::LlmTraces, 3, 9);
+    assert!(side.push_once(Duration::ZERO).unfinished.is_some());
+    assert_eq!(sink.seen().len(), 0);
+}
+
+#[test]
+fn a_remote_that_nobody_listens_at_is_a_failure_that_passes() {
+    // An address of loopback that no other test uses, so that nobody takes the port.
+    let closed = TcpListener::bind("127.0.0.77:0").unwrap().local_addr().unwrap();
+    let side = Side::new(&format!("http://{closed}/"));
+    side.store.add(Table::LlmTraces, 3, 9);
+    assert!(side.push_once(PATIENCE).unfinished.is_some());
+    assert_eq!(side.store.cursors(), [0; 4]);
+    assert_eq!(side.stats.push().failures_in_row, 1);
+}
+
+#[test]
+fn a_private_authority_is_trusted_only_when_its_file_is_named() {
+    let sink = Sink::start_tls(vec![]);
+    let url = format!("https://localhost:{}/in", sink.address.port());
+    let push = |ca_file: Option<PathBuf>| {
+        let side = Side::with(&url, |setup| setup.config.ca_file = ca_file);
+        side.store.add(Table::LlmTraces, 50, 200);
+        let last = side.push_once(PATIENCE);
+        assert_eq!(side.store.all_confirmed(), last.unfinished.is_none());
+        last
+    };
+    let stranger = push(None);
+    assert_eq!(stranger.rows, 0);
+    assert!(stranger.unfinished.unwrap().contains("certificate"));
+    assert_eq!(sink.seen().len(), 0, "not even the token is shown to a stranger");
+    let trusted = push(Some(tls_file("ca.pem")));
+    assert_eq!((trusted.rows, trusted.unfinished), (50, None));
+    assert_eq!(push(Some(tls_file("server.key"))).rows, 0, "a file without a certificate trusts nobody");
+}
+
+fn client() -> Client {
+    let config = ClientConfig { ca_pem: None, user_agent: "test", timeout: PATIENCE };
+    Client::new(&config, Cancel::default()).unwrap()
+}
+
+#[test]
+fn a_fetch_returns_status_and_body_whatever_they_are() {
+    let redirect = Say::Status(302, "location: /elsewhere\r\n", String::new());
+    let busy = Say::Status(503, "retry-after: 7\r\n", "{\"status\":\"full\"}".to_owned());
+    let sink = Sink::start(vec![busy, redirect]);
+    let client = client();
+    let answer = client.fetch(&sink.url()).unwrap();
+    assert_eq!((answer.status, answer.body.as_slice()), (503, b"{\"status\":\"full\"}".as_slice()));
+    assert_eq!(answer.retry_after, Some(Duration::from_secs(7)));
+    assert_eq!(client.fetch(&sink.url()).unwrap().status, 302);
+    assert_eq!(sink.seen().len(), 2, "a redirect is not followed");
+}
+
+#[test]
+fn an_answer_of_any_size_takes_bounded_memory() {
+    let sink = Sink::start(vec![Say::Status(200, "", " ".repeat(8 * ANSWER_BYTES_MAX))]);
+    let answer = client().fetch(&sink.url()).unwrap();
+    assert_eq!((answer.body.len(), answer.cut), (ANSWER_BYTES_MAX, true));
+}
+
+#[test]
+fn a_body_shorter_than_announced_is_an_error_of_the_body() {
+    let sink = Sink::start(vec![]);
+    let error = client().post(&sink.url(), &[], &b"four"[..], 5).unwrap_err();
+    assert!(matches!(error, Error::Body(_)), "{error}");
+    assert_eq!(sink.seen().len(), 0);
+}
