@@ -1,3 +1,4 @@
-//! JSON at the borders that is ours: what producers post.
+//! The JSON that is ours: what producers post, and what is pushed.
 
 pub mod native;
+pub mod push;
