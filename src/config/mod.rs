@@ -159,6 +159,14 @@ pub struct PushConfig {
     pub max_bytes: usize,
 }
 
+impl PushConfig {
+    /// The name under which the file remembers what this remote has: the endpoint without its query,
+    /// where people put tokens. Another endpoint begins with the oldest row.
+    pub fn destination(&self) -> String {
+        self.endpoint.split(['?', '#']).next().unwrap_or("").to_owned()
+    }
+}
+
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionConfig {

@@ -306,7 +306,7 @@ mod tests {
             table: Table,
             after: i64,
             limit: usize,
-            each: &mut super::super::rows::EachRow<'_>,
+            each: &mut crate::store::EachRow<'_>,
         ) -> Result<usize, ReadFault> {
             let tables = self.tables.borrow();
             let wanted = tables[table.index()].iter().filter(|row| row.0 > after).take(limit);

@@ -22,13 +22,13 @@ use smol::future::or;
 
 use self::backoff::Backoff;
 use self::cycle::{Carry, End, PushError, cycle};
-use self::rows::{OpenRows, Rows, fault};
+use self::rows::{OpenRows, Rows, Stored};
 use crate::client::Cancel;
 use crate::clock::Clock;
 use crate::config::{Identity, PushConfig};
 use crate::queue::Queue;
 use crate::stats::Stats;
-use crate::store::{Command, Reader};
+use crate::store::Command;
 
 /// What a push works with.
 pub struct Setup {
@@ -83,7 +83,8 @@ impl Pusher {
         stats: Arc<Stats>,
         clock: Clock,
     ) -> Pusher {
-        let open = move || -> Result<Box<dyn Rows>, _> { Ok(Box::new(Reader::open(&db_path).map_err(fault)?)) };
+        let destination = config.destination();
+        let open = move || -> Result<Box<dyn Rows>, _> { Ok(Box::new(Stored::open(&db_path, &destination)?)) };
         Pusher::new(Setup {
             config: config.clone(),
             identity: identity.clone(),

@@ -1,7 +1,9 @@
 //! What the push reads from: a trait, so that tests need no database.
 
-use crate::event::{Table, Value};
-use crate::store::Reader;
+use std::path::Path;
+
+use crate::event::Table;
+use crate::store::{EachRow, Reader};
 
 /// Last row ids, by [`Table::index`].
 pub type Ids = [i64; Table::ALL.len()];
@@ -28,9 +30,6 @@ pub trait Rows {
     fn rows(&self, table: Table, after_id: i64, limit: usize, each: &mut EachRow<'_>) -> Result<usize, ReadFault>;
 }
 
-/// Takes one row: its id and its columns.
-pub type EachRow<'a> = dyn FnMut(i64, &[(&'static str, Value<'_>)]) + 'a;
-
 /// Opens the rows anew for each cycle, because the file may have been replaced.
 pub type OpenRows = dyn Fn() -> Result<Box<dyn Rows>, ReadFault> + Send + Sync;
 
@@ -39,23 +38,37 @@ pub type OpenRows = dyn Fn() -> Result<Box<dyn Rows>, ReadFault> + Send + Sync;
 #[error("cannot read the rows: {0}")]
 pub struct ReadFault(pub String);
 
-/// The one destination that there is, as `push_cursor` names it.
-pub const DESTINATION: &str = "remote";
+/// The rows of a database file, as one destination has them.
+pub struct Stored {
+    reader: Reader,
+    destination: String,
+}
 
-impl Rows for Reader {
-    fn instance_id(&self) -> Result<String, ReadFault> {
-        Reader::instance_id(self).map_err(fault)
-    }
-
-    fn cursors(&self) -> Result<Ids, ReadFault> {
-        Reader::cursors(self, DESTINATION).map_err(fault)
-    }
-
-    fn rows(&self, table: Table, after_id: i64, limit: usize, each: &mut EachRow<'_>) -> Result<usize, ReadFault> {
-        Reader::rows(self, table, after_id, limit, each).map_err(fault)
+impl Stored {
+    /// Opens the file; `destination` is the name of the cursors ([`crate::config::PushConfig::destination`]).
+    ///
+    /// # Errors
+    /// The file cannot be read now.
+    pub fn open(path: &Path, destination: &str) -> Result<Stored, ReadFault> {
+        let reader = Reader::open(path).map_err(fault)?;
+        Ok(Stored { reader, destination: destination.to_owned() })
     }
 }
 
-pub(super) fn fault(error: impl std::fmt::Display) -> ReadFault {
+impl Rows for Stored {
+    fn instance_id(&self) -> Result<String, ReadFault> {
+        self.reader.instance_id().map_err(fault)
+    }
+
+    fn cursors(&self) -> Result<Ids, ReadFault> {
+        self.reader.cursors(&self.destination).map_err(fault)
+    }
+
+    fn rows(&self, table: Table, after_id: i64, limit: usize, each: &mut EachRow<'_>) -> Result<usize, ReadFault> {
+        self.reader.rows(table, after_id, limit, each).map_err(fault)
+    }
+}
+
+fn fault(error: impl std::fmt::Display) -> ReadFault {
     ReadFault(error.to_string())
 }

@@ -22,7 +22,7 @@ pub struct Reader {
 }
 
 /// What is done with a row: its id, and every column but the id with its name.
-pub type EachRow<'a> = &'a mut dyn FnMut(i64, &[(&'static str, Value<'_>)]);
+pub type EachRow<'a> = dyn FnMut(i64, &[(&'static str, Value<'_>)]) + 'a;
 
 /// The file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ impl Reader {
 
     /// Hands the rows after `after_id` to `each`, at most `limit`, in the order of storing: the id,
     /// and every column but the id with its name. Returns how many there were.
-    pub fn rows(&self, table: Table, after_id: i64, limit: usize, each: EachRow<'_>) -> Result<usize, ReadError> {
+    pub fn rows(&self, table: Table, after_id: i64, limit: usize, each: &mut EachRow<'_>) -> Result<usize, ReadError> {
         let columns = columns(table);
         let mut statement = self.conn.prepare_cached(select(table))?;
         let mut rows = statement.query((after_id, limit as i64))?;

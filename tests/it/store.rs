@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use openclaw_trace::clock::Clock;
 use openclaw_trace::config::{RetentionConfig, Sync};
-use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, SystemMetric, Table};
+use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, Table};
 use openclaw_trace::queue::{Limits, Offer, Outcome, Queue, Ticket, Window, queue};
 use openclaw_trace::stats::{Pruned, Refusal, Stats, StoreState};
 use openclaw_trace::store::{Command, Ended, OpenError, Options, Reader, Writer};
@@ -140,11 +140,7 @@ fn event() -> Event {
 }
 
 fn metric_at(received_at_ms: i64) -> Event {
-    Event {
-        id: EventId::new(received_at_ms),
-        received_at_ms,
-        kind: Kind::SystemMetric(Box::new(SystemMetric::default())),
-    }
+    Event { id: EventId::new(received_at_ms), received_at_ms, kind: Kind::SystemMetric(Box::default()) }
 }
 
 /// Takes all the room that a volume has, to the last page.

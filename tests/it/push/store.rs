@@ -6,10 +6,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use openclaw_trace::event::{Table, Value};
-use openclaw_trace::push::rows::{EachRow, Ids, OpenRows, ReadFault, Rows};
+use openclaw_trace::push::rows::{Ids, OpenRows, ReadFault, Rows};
 use openclaw_trace::queue::{Inbox, Limits, Queue, Window, queue};
 use openclaw_trace::stats::Stats;
 use openclaw_trace::store::Command;
+use openclaw_trace::store::EachRow;
 
 #[derive(Default)]
 struct State {

@@ -46,8 +46,8 @@ impl TempDir {
 impl Drop for TempDir {
     fn drop(&mut self) {
         if self.mounted {
-            Command::new("umount").arg("-l").arg(&self.path).status().ok();
+            drop(Command::new("umount").arg("-l").arg(&self.path).status());
         }
-        std::fs::remove_dir_all(&self.path).ok();
+        drop(std::fs::remove_dir_all(&self.path));
     }
 }
