@@ -284,6 +284,8 @@ pub struct HttpStats {
     pub connections_refused: Counter,
     /// Requests answered so far.
     pub requests: Counter,
+    /// Bodies that ended before they were complete: the client went away.
+    pub bodies_truncated: Counter,
     /// Bytes of all bodies in flight.
     pub body_bytes: Gauge,
     answers: Mutex<BTreeMap<u16, u64>>,

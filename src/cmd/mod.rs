@@ -1,0 +1,5 @@
+//! The commands that are not `serve`, one file each, and what `--help` prints.
+
+pub mod check;
+pub mod health;
+pub mod help;

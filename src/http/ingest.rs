@@ -1,0 +1,233 @@
+//! What is posted becomes a batch in the queue, and what became of it an answer.
+
+use serde::Serialize;
+
+use super::App;
+use super::budget::Hold;
+use super::fault::{self, Dialect, Fault, NativeError};
+use super::limits::Limits;
+use crate::config::Ack;
+use crate::event::{EventId, Table};
+use crate::exchange::{Request, Response};
+use crate::otlp::{self, Encoding};
+use crate::queue::{Batch, Offer, Outcome};
+use crate::stats;
+use crate::wire::native;
+
+/// The three kinds of OTLP records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Traces,
+    Logs,
+    Metrics,
+}
+
+/// Answers a native request: 202 once its valid items are stored (or queued, by `TRACE_ACK`).
+pub(super) async fn native<C>(
+    app: &App<C>,
+    limits: &Limits,
+    table: Table,
+    request: Request,
+    hold: &mut Hold,
+) -> Response {
+    let now_ms = app.clock.now_ms();
+    let context = native::Context {
+        now_ms,
+        text: app.config.text,
+        idempotency_key: request.header("idempotency-key"),
+        items_max: limits.items_max,
+    };
+    let mut batch = app.queue.batch();
+    let parsed = native::parse(table, &request.body, &context, &mut |event| batch.push(event));
+    drop(request);
+    let report = match parsed {
+        Ok(report) => report,
+        Err(fault) => {
+            // How many records are in it cannot be known: it counts as one.
+            app.stats.count_invalid(1);
+            return native_fault(fault).response(Dialect::Native);
+        }
+    };
+    native_signal(app, table).received((report.ids.len() + report.rejected.len()) as u64, now_ms);
+    app.stats.count_invalid(report.rejected.len() as u64);
+    if let Err(full) = hold.resize(receipt_bytes(&report)) {
+        app.stats.count_refused(stats::Refusal::QueueFull, batch.len() as u64);
+        return Fault::from(full).response(Dialect::Native);
+    }
+    if report.ids.is_empty() && !report.rejected.is_empty() {
+        return all_invalid(&report.rejected);
+    }
+    match store(app, batch).await {
+        Ok(duplicates) => fault::json(202, &Receipt::new(&report, duplicates)),
+        Err(fault) => fault.response(Dialect::Native),
+    }
+}
+
+/// Answers an OTLP request: 200 once its records are stored (or queued, by `TRACE_ACK`).
+pub(super) async fn otlp<C>(
+    app: &App<C>,
+    limits: &Limits,
+    signal: Signal,
+    encoding: Encoding,
+    body: Vec<u8>,
+    hold: &mut Hold,
+) -> Response {
+    let answer = match signal {
+        Signal::Traces => spans(app, limits, encoding, body, hold).await,
+        Signal::Logs => {
+            counted(app, encoding, &app.stats.signals.otlp_logs, "otlp.log", otlp::count_logs(encoding, &body))
+        }
+        Signal::Metrics => {
+            counted(app, encoding, &app.stats.signals.otlp_metrics, "otlp.metric", otlp::count_metrics(encoding, &body))
+        }
+    };
+    match answer {
+        Ok(body) => Response { content_type: Some(fault::content_type(encoding)), ..Response::json(200, body) },
+        Err(fault) => fault.response(Dialect::Otlp(encoding)),
+    }
+}
+
+async fn spans<C>(
+    app: &App<C>,
+    limits: &Limits,
+    encoding: Encoding,
+    body: Vec<u8>,
+    hold: &mut Hold,
+) -> Result<Vec<u8>, Fault> {
+    let now_ms = app.clock.now_ms();
+    let context = otlp::Context { now_ms, text: app.config.text, spans_max: limits.items_max };
+    let mut batch = app.queue.batch();
+    let parsed = otlp::traces(encoding, body.into(), &context, &mut |event| batch.push(event));
+    hold.release();
+    let report = parsed.map_err(|fault| {
+        app.stats.count_invalid(1);
+        otlp_fault(fault)
+    })?;
+    app.stats.signals.otlp_traces.received(report.spans, now_ms);
+    app.stats.count_invalid(report.rejected);
+    for (name, count) in &report.ignored {
+        app.stats.count_ignored(name, *count);
+    }
+    if report.rejected > 0 && batch.is_empty() && report.ignored.is_empty() {
+        return Err(Fault::new(400, report.rejected_message));
+    }
+    store(app, batch).await?;
+    let partial = (report.rejected > 0).then_some((report.rejected, report.rejected_message.as_str()));
+    Ok(otlp::success(encoding, partial))
+}
+
+/// Logs and metrics: no row is made of them yet, so they are counted and acknowledged.
+fn counted<C>(
+    app: &App<C>,
+    encoding: Encoding,
+    signal: &stats::Signal,
+    name: &str,
+    counted: Result<u64, otlp::Fault>,
+) -> Result<Vec<u8>, Fault> {
+    let records = counted.map_err(|fault| {
+        app.stats.count_invalid(1);
+        otlp_fault(fault)
+    })?;
+    signal.received(records, app.clock.now_ms());
+    if records > 0 {
+        app.stats.count_ignored(name, records);
+    }
+    Ok(otlp::success(encoding, None))
+}
+
+/// Offers the batch and waits for the commit if the acknowledgement promises one. Gives back how
+/// many events were stored before, as far as that is known.
+async fn store<C>(app: &App<C>, batch: Batch) -> Result<u32, Fault> {
+    match (app.queue.offer(batch), app.config.ack) {
+        (Offer::Queued(_), Ack::Queued) => Ok(0),
+        (Offer::Queued(ticket), Ack::Stored) => match ticket.settled().await {
+            Outcome::Stored { duplicates, .. } => Ok(duplicates),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+        },
+        (Offer::Refused(refusal), _) => Err(refusal.into()),
+        (Offer::TooLarge, _) => Err(Fault::new(413, "too many records for one request, send fewer at a time")),
+    }
+}
+
+/// What a native client is told of its items.
+#[derive(Debug, Serialize)]
+struct Receipt<'a> {
+    accepted: usize,
+    duplicates: u32,
+    rejected: Vec<RejectedItem<'a>>,
+    #[serde(serialize_with = "ids_as_text")]
+    trace_ids: &'a [EventId],
+}
+
+#[derive(Debug, Serialize)]
+struct RejectedItem<'a> {
+    index: usize,
+    field: &'a str,
+    message: &'a str,
+}
+
+/// About as many bytes as the answer will have. A client that does not read it must not make us keep
+/// more than all bodies may have together.
+fn receipt_bytes(report: &native::Report) -> usize {
+    /// A UUID, two quotes and a comma.
+    const ID_BYTES: usize = 39;
+    /// `{"index":16383,"field":"","message":""},`
+    const ITEM_BYTES: usize = 41;
+    let rejected = report.rejected.iter().map(|item| ITEM_BYTES + item.field.len() + item.message.len());
+    report.ids.len() * ID_BYTES + rejected.sum::<usize>()
+}
+
+impl<'a> Receipt<'a> {
+    fn new(report: &'a native::Report, duplicates: u32) -> Receipt<'a> {
+        let rejected = items(&report.rejected);
+        Receipt { accepted: report.ids.len(), duplicates, rejected, trace_ids: &report.ids }
+    }
+}
+
+fn items(rejected: &[native::Rejected]) -> Vec<RejectedItem<'_>> {
+    rejected.iter().map(|r| RejectedItem { index: r.index, field: &r.field, message: &r.message }).collect()
+}
+
+fn ids_as_text<S: serde::Serializer>(ids: &[EventId], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(ids.iter().map(EventId::to_string))
+}
+
+fn all_invalid(rejected: &[native::Rejected]) -> Response {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        error: NativeError<'a>,
+        rejected: Vec<RejectedItem<'a>>,
+    }
+    let rejected = items(rejected);
+    let first = rejected.first();
+    let error = NativeError {
+        code: "invalid",
+        message: first.map_or("no item is valid", |item| item.message),
+        field: first.map(|item| item.field),
+    };
+    fault::json(400, &Body { error, rejected })
+}
+
+fn native_signal<C>(app: &App<C>, table: Table) -> &stats::Signal {
+    match table {
+        Table::LlmTraces => &app.stats.signals.native_traces,
+        Table::ErrorEvents => &app.stats.signals.native_errors,
+        Table::CustomEvents | Table::SystemMetrics => &app.stats.signals.native_events,
+    }
+}
+
+fn native_fault(fault: native::Fault) -> Fault {
+    match fault {
+        native::Fault::Syntax { message } | native::Fault::NotNative { message } => Fault::new(400, message),
+        native::Fault::TooMany { items_max } => {
+            Fault::new(413, format!("one request may have {items_max} items, send fewer at a time"))
+        }
+    }
+}
+
+fn otlp_fault(fault: otlp::Fault) -> Fault {
+    match fault {
+        otlp::Fault::Malformed { message } => Fault::new(400, message),
+        otlp::Fault::TooLarge { message } => Fault::new(413, message),
+    }
+}

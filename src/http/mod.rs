@@ -1,0 +1,247 @@
+//! The listener: connections in, requests to the routes, answers out.
+//!
+//! It owns the framing of HTTP/1.1, every limit on what a client may take of us, and the routes for
+//! ingest and health. Behind the framing, `async_h1::server::decode` and `Encoder` do the rest of
+//! HTTP; `async_h1::accept` is never used (docs of the fixed stack: it loses pipelined requests, has
+//! no limits, and panics on input).
+
+mod body;
+mod bridge;
+mod budget;
+mod conn;
+mod fault;
+mod gzip;
+mod head;
+mod health;
+mod ingest;
+mod limits;
+mod routes;
+mod watch;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use async_io::Timer;
+use async_net::{Incoming, TcpListener, TcpStream};
+use smol::channel::Receiver;
+use smol::future::{FutureExt, yield_now};
+use smol::stream::{Stream, StreamExt};
+use smol::{LocalExecutor, Task};
+
+pub use self::limits::Limits;
+
+use self::budget::Budget;
+use self::conn::Conn;
+use self::watch::Watch;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::queue::Queue;
+use crate::stats::Stats;
+
+/// What routes work with. `C` is what can be asked of the writer besides storing; no route asks.
+#[derive(Debug)]
+pub struct App<C> {
+    /// Where events go.
+    pub queue: Queue<C>,
+    /// Where everything is counted.
+    pub stats: Arc<Stats>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Who may come in, what is kept of texts, and when a request is acknowledged.
+    pub config: Arc<Config>,
+}
+
+/// Serves the listeners until the last sender of `stop` is dropped. Then nothing new is accepted,
+/// connections without a request are closed, and it returns when the requests in flight have been
+/// answered: the caller bounds that by its deadline. To drop the future ends every connection.
+///
+/// The connections run as tasks on `executor`, which the caller runs.
+pub async fn serve<C: 'static>(
+    listeners: Vec<TcpListener>,
+    app: Rc<App<C>>,
+    limits: Limits,
+    executor: Rc<LocalExecutor<'static>>,
+    stop: Receiver<Infallible>,
+) {
+    let budget = Budget::new(limits.bodies_bytes_max, Arc::clone(&app.stats));
+    let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
+    let server = Rc::new(Server { app, limits, budget, scratch });
+    let mut connections = Connections { server, executor, served: Vec::new(), turned_away: Vec::new() };
+    accept_until(&stop, &listeners, &mut connections).await;
+    drop(listeners);
+    connections.drained().await;
+}
+
+/// What a read takes at once. One buffer for all connections: a read is never left half-way.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// A fault of `accept` that repeats is logged so often.
+const LOG_PAUSE: Duration = Duration::from_secs(60);
+
+/// What all connections share.
+struct Server<C> {
+    app: Rc<App<C>>,
+    limits: Limits,
+    budget: Rc<Budget>,
+    scratch: RefCell<Box<[u8]>>,
+}
+
+/// What the accept loop waits for.
+enum Happening {
+    Stop,
+    Sweep,
+    Arrival(io::Result<TcpStream>),
+}
+
+async fn accept_until<C: 'static>(
+    stop: &Receiver<Infallible>,
+    listeners: &[TcpListener],
+    connections: &mut Connections<C>,
+) {
+    let mut doors: Vec<Incoming<'_>> = listeners.iter().map(TcpListener::incoming).collect();
+    let mut failures = Failures::default();
+    let mut sweep = Timer::never();
+    let mut sweeping = false;
+    loop {
+        let stopped = async {
+            match stop.recv().await {
+                Ok(never) => match never {},
+                Err(_) => Happening::Stop,
+            }
+        };
+        let due = async {
+            sweep.next().await;
+            Happening::Sweep
+        };
+        let arrival = async { Happening::Arrival(arrival(&mut doors).await) };
+        match stopped.or(due).or(arrival).await {
+            Happening::Stop => return,
+            Happening::Sweep => connections.sweep(),
+            Happening::Arrival(Ok(stream)) => connections.take(stream),
+            Happening::Arrival(Err(error)) => {
+                failures.note(&error);
+                Timer::after(connections.server.limits.accept_pause).await;
+            }
+        }
+        if sweeping != connections.any() {
+            sweeping = !sweeping;
+            sweep = if sweeping { Timer::interval(connections.server.limits.sweep) } else { Timer::never() };
+        }
+        yield_now().await;
+    }
+}
+
+/// The next connection at any of the doors.
+async fn arrival(doors: &mut [Incoming<'_>]) -> io::Result<TcpStream> {
+    poll_fn(|cx| {
+        for door in doors.iter_mut() {
+            if let Poll::Ready(Some(arrival)) = Pin::new(door).poll_next(cx) {
+                return Poll::Ready(arrival);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Every connection, so that none outlives the listener.
+struct Connections<C> {
+    server: Rc<Server<C>>,
+    executor: Rc<LocalExecutor<'static>>,
+    served: Vec<Connection>,
+    turned_away: Vec<Connection>,
+}
+
+struct Connection {
+    task: Task<()>,
+    watch: Rc<Watch>,
+}
+
+impl<C: 'static> Connections<C> {
+    fn take(&mut self, stream: TcpStream) {
+        self.reap();
+        let limits = &self.server.limits;
+        let http = &self.server.app.stats.http;
+        if let Err(error) = stream.set_nodelay(true) {
+            log::debug!("a connection ended before it was served: {error}");
+            return;
+        }
+        let watch = Rc::new(Watch::default());
+        let conn = Conn::new(stream, Rc::clone(&watch), Rc::clone(&self.server));
+        if self.served.len() < limits.connections_max {
+            http.connections_total.add(1);
+            http.connections.add(1);
+            let stats = Arc::clone(&self.server.app.stats);
+            let task = self.executor.spawn(async move {
+                conn.run().await;
+                stats.http.connections.add(-1);
+            });
+            self.served.push(Connection { task, watch });
+            return;
+        }
+        http.connections_refused.add(1);
+        if self.turned_away.len() < limits.turned_away_max {
+            let task = self.executor.spawn(conn.turn_away());
+            self.turned_away.push(Connection { task, watch });
+        }
+    }
+
+    fn any(&self) -> bool {
+        !self.served.is_empty() || !self.turned_away.is_empty()
+    }
+
+    fn reap(&mut self) {
+        self.served.retain(|connection| !connection.task.is_finished());
+        self.turned_away.retain(|connection| !connection.task.is_finished());
+    }
+
+    fn sweep(&mut self) {
+        self.reap();
+        let now = Instant::now();
+        self.served.iter().chain(&self.turned_away).for_each(|connection| connection.watch.sweep(now));
+    }
+
+    /// Closes the connections that are idle, and waits for the others.
+    async fn drained(self) {
+        let all = self.served.into_iter().chain(self.turned_away);
+        let (tasks, watches): (Vec<_>, Vec<_>) = all.map(|connection| (connection.task, connection.watch)).unzip();
+        watches.iter().for_each(|watch| watch.stop());
+        let ended = async {
+            for task in tasks {
+                task.await;
+            }
+        };
+        let mut due = Timer::interval(self.server.limits.sweep);
+        let sweeping = async {
+            while let Some(now) = due.next().await {
+                watches.iter().for_each(|watch| watch.sweep(now));
+            }
+        };
+        ended.or(sweeping).await;
+    }
+}
+
+/// Failures of `accept`: logged at once, then once a minute with their number.
+#[derive(Default)]
+struct Failures {
+    count: u64,
+    logged: Option<Instant>,
+}
+
+impl Failures {
+    fn note(&mut self, error: &io::Error) {
+        self.count += 1;
+        if self.logged.is_none_or(|logged| logged.elapsed() >= LOG_PAUSE) {
+            log::warn!("cannot accept connections: {error} ({} times since the last such line)", self.count);
+            self.logged = Some(Instant::now());
+            self.count = 0;
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Which request is let in, and who answers it: [`admit`] decides on the head alone, before a byte
+//! of the body is read; [`answer`] on the complete request.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+
+use super::budget::{Budget, Hold};
+use super::fault::{Dialect, Fault};
+use super::head::{Expect, Framing, Head};
+use super::ingest::{self, Signal};
+use super::limits::Limits;
+use super::{App, gzip, health};
+use crate::event::Table;
+use crate::exchange::{Method, Request, Response, media_type};
+use crate::otlp::Encoding;
+
+/// What a request that was let in may send, and who answers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Admitted {
+    route: Route,
+    gzip: bool,
+    /// Without a `Content-Type` the body must look like JSON.
+    untyped: bool,
+    /// The most bytes of the body as it comes.
+    pub(super) body_bytes_max: usize,
+    /// How a refusal is written.
+    pub(super) dialect: Dialect,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Health,
+    Native(Table),
+    Otlp(Signal, Encoding),
+    /// JSON on /v1/traces: native or OTLP, which only the body tells.
+    Traces,
+}
+
+/// What is behind a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Health,
+    Native(Table),
+    Otlp(Signal),
+    /// /v1/traces: native and OTLP.
+    Traces,
+}
+
+/// A refusal, and how it is written.
+pub(super) type Refused = (Fault, Dialect);
+
+/// Media types of native bodies. The last three are NDJSON, whose name was never settled.
+const NATIVE_TYPES: [&str; 4] = ["application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"];
+
+/// Decides on the head alone whether the request is let in.
+///
+/// # Errors
+/// It is not. Its body has not been read.
+pub(super) fn admit<C>(app: &App<C>, limits: &Limits, budget: &Budget, head: &Head) -> Result<Admitted, Refused> {
+    let place = place(head.path());
+    let media = media_type(head.header("content-type").unwrap_or_default());
+    let dialect = dialect(place, &media);
+    let refused = |fault| (fault, dialect);
+    check_hosts(head, &app.config.allowed_hosts).map_err(refused)?;
+    let place = place.ok_or_else(|| refused(Fault::new(404, "there is nothing at this path")))?;
+    check_method(head.method, place).map_err(refused)?;
+    if place != Place::Health && !is_authorized(head, app) {
+        return Err(refused(Fault::new(401, "expected the Authorization header \"Bearer <TRACE_TOKEN>\"")));
+    }
+    if head.expect == Expect::Unknown {
+        return Err(refused(Fault::new(417, "the only expectation that is met is 100-continue")));
+    }
+    let route = route(place, &media).map_err(refused)?;
+    let gzip = is_gzip(head).map_err(refused)?;
+    let body_bytes_max = match route {
+        Route::Health => 0,
+        Route::Native(_) => limits.native_bytes_max,
+        Route::Otlp(..) | Route::Traces => limits.otlp_bytes_max,
+    };
+    if let Framing::Fixed(length) = head.framing {
+        if length > body_bytes_max as u64 {
+            let message = format!("a body may have {body_bytes_max} bytes here, this one has {length}");
+            return Err(refused(Fault::new(413, message)));
+        }
+        if length > budget.free() as u64 {
+            return Err(refused(super::budget::Full::Budget.into()));
+        }
+    }
+    Ok(Admitted { route, gzip, untyped: media.is_empty(), body_bytes_max, dialect })
+}
+
+/// Answers a complete request. `hold` counts its body, and afterwards what the answer needs: keep it
+/// until that is written.
+pub(super) async fn answer<C>(
+    app: &App<C>,
+    limits: &Limits,
+    budget: &Rc<Budget>,
+    admitted: Admitted,
+    mut request: Request,
+    hold: &mut Hold,
+) -> Response {
+    if admitted.gzip && admitted.route != Route::Health {
+        match gzip::inflate(&request.body, budget, limits.inflated_bytes_max).await {
+            Ok(inflated) => (request.body, *hold) = inflated.into_parts(),
+            Err(fault) => return fault.response(admitted.dialect),
+        }
+    }
+    if admitted.untyped && !looks_like_json(&request.body) && admitted.route != Route::Health {
+        let dialect = if admitted.dialect == Dialect::Native { Dialect::Native } else { Dialect::Plain };
+        return unsupported(dialect).response(dialect);
+    }
+    match admitted.route {
+        Route::Health => health::answer(app),
+        Route::Otlp(signal, encoding) => ingest::otlp(app, limits, signal, encoding, request.body, hold).await,
+        Route::Native(table) => ingest::native(app, limits, table, request, hold).await,
+        Route::Traces if crate::otlp::looks_like_otlp_json(&request.body) => {
+            ingest::otlp(app, limits, Signal::Traces, Encoding::Json, request.body, hold).await
+        }
+        Route::Traces if !admitted.gzip && request.body.len() > limits.native_bytes_max => {
+            Fault::from(super::budget::Full::Body).response(Dialect::Native)
+        }
+        Route::Traces => ingest::native(app, limits, Table::LlmTraces, request, hold).await,
+    }
+}
+
+fn place(path: &str) -> Option<Place> {
+    Some(match path {
+        "/health" => Place::Health,
+        "/v1/traces" => Place::Traces,
+        "/v1/events" => Place::Native(Table::CustomEvents),
+        "/v1/errors" => Place::Native(Table::ErrorEvents),
+        "/v1/logs" | "/otlp/v1/logs" => Place::Otlp(Signal::Logs),
+        "/v1/metrics" | "/otlp/v1/metrics" => Place::Otlp(Signal::Metrics),
+        "/otlp/v1/traces" => Place::Otlp(Signal::Traces),
+        _ => return None,
+    })
+}
+
+fn dialect(place: Option<Place>, media: &str) -> Dialect {
+    match (place, otlp_encoding(media)) {
+        (Some(Place::Otlp(_)), Some(encoding)) => Dialect::Otlp(encoding),
+        (Some(Place::Otlp(_)), None) => Dialect::Plain,
+        (Some(Place::Traces), Some(Encoding::Protobuf)) => Dialect::Otlp(Encoding::Protobuf),
+        _ => Dialect::Native,
+    }
+}
+
+fn otlp_encoding(media: &str) -> Option<Encoding> {
+    match media {
+        "application/x-protobuf" => Some(Encoding::Protobuf),
+        "application/json" => Some(Encoding::Json),
+        _ => None,
+    }
+}
+
+fn route(place: Place, media: &str) -> Result<Route, Fault> {
+    let native = media.is_empty() || NATIVE_TYPES.contains(&media);
+    match (place, otlp_encoding(media)) {
+        (Place::Health, _) => Ok(Route::Health),
+        (Place::Native(table), _) if native => Ok(Route::Native(table)),
+        (Place::Traces, Some(Encoding::Protobuf)) => Ok(Route::Otlp(Signal::Traces, Encoding::Protobuf)),
+        (Place::Traces, _) if native => Ok(Route::Traces),
+        (Place::Otlp(signal), Some(encoding)) => Ok(Route::Otlp(signal, encoding)),
+        (Place::Otlp(signal), None) if media.is_empty() => Ok(Route::Otlp(signal, Encoding::Json)),
+        (Place::Otlp(_), None) => Err(unsupported(Dialect::Plain)),
+        (Place::Traces | Place::Native(_), _) => Err(unsupported(Dialect::Native)),
+    }
+}
+
+/// The words of the OpenTelemetry Collector, which OTLP clients know.
+fn unsupported(dialect: Dialect) -> Fault {
+    match dialect {
+        Dialect::Native => Fault::new(415, "expected Content-Type: application/json"),
+        Dialect::Plain | Dialect::Otlp(_) => {
+            Fault::new(415, "unsupported media type, supported: [application/json, application/x-protobuf]")
+        }
+    }
+}
+
+fn check_method(method: Method, place: Place) -> Result<(), Fault> {
+    let (allow, message) = match (place, method) {
+        (Place::Health, Method::Get | Method::Head) => return Ok(()),
+        (Place::Health, _) => ("GET, HEAD", "method not allowed, supported: [GET, HEAD]"),
+        (_, Method::Post) => return Ok(()),
+        _ => ("POST", "method not allowed, supported: [POST]"),
+    };
+    Err(Fault { allow: Some(allow), ..Fault::new(405, message) })
+}
+
+fn is_gzip(head: &Head) -> Result<bool, Fault> {
+    let encoding = head.header("content-encoding").unwrap_or_default();
+    match encoding.to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(false),
+        "gzip" | "x-gzip" => Ok(true),
+        _ => Err(Fault::new(415, "the only Content-Encoding that is taken is gzip")),
+    }
+}
+
+fn looks_like_json(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+fn is_authorized<C>(head: &Head, app: &App<C>) -> bool {
+    const SCHEME: &str = "bearer ";
+    let Some(token) = &app.config.token else { return true };
+    let sent = head.header("authorization").unwrap_or_default();
+    let (scheme, sent) = sent.split_at_checked(SCHEME.len()).unwrap_or_default();
+    scheme.eq_ignore_ascii_case(SCHEME) && equal_in_constant_time(sent.trim().as_bytes(), token.reveal().as_bytes())
+}
+
+/// Takes as long for a token that is nearly right as for one that is all wrong.
+fn equal_in_constant_time(sent: &[u8], token: &[u8]) -> bool {
+    let difference = sent.iter().zip(token).fold(0, |difference, (a, b)| difference | (a ^ b));
+    std::hint::black_box(difference) == 0 && sent.len() == token.len()
+}
+
+/// A web page must not reach us through its visitor's browser, neither under its own name (its DNS
+/// may point here) nor from its own origin.
+fn check_hosts(head: &Head, allowed: &[String]) -> Result<(), Fault> {
+    if head.authority.as_deref().is_some_and(|authority| !is_local(authority, allowed)) {
+        return Err(Fault::new(403, "the Host is neither an IP address, localhost nor in TRACE_ALLOWED_HOSTS"));
+    }
+    let foreign = head.header("origin").is_some_and(|origin| {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        !host.is_some_and(|host| is_local(host, allowed))
+    });
+    if foreign {
+        return Err(Fault::new(403, "the Origin is neither an IP address, localhost nor in TRACE_ALLOWED_HOSTS"));
+    }
+    Ok(())
+}
+
+/// Whether `host[:port]` names this machine, or what the user says it may.
+fn is_local(authority: &str, allowed: &[String]) -> bool {
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => ("localhost", port),
+        Some(_) => return false,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let port_is_one = port.is_empty() || port.strip_prefix(':').is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()));
+    let named = host.eq_ignore_ascii_case("localhost") || allowed.iter().any(|a| a.eq_ignore_ascii_case(host));
+    port_is_one && (named || host.parse::<Ipv4Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_and_allowed_names_are_local() {
+        let allowed = ["trace.internal".to_owned()];
+        for local in [
+            "localhost",
+            "LOCALHOST:9090",
+            "127.0.0.1",
+            "10.1.2.3:80",
+            "[::1]:9090",
+            "[fdaa::1]",
+            "Trace.Internal:1",
+            "localhost:",
+        ] {
+            assert!(is_local(local, &allowed), "{local}");
+        }
+        for foreign in [
+            "evil.example",
+            "localhost.evil.example",
+            "localhost:80:80",
+            "[::1",
+            "[evil]",
+            "127.0.0.1.nip.io",
+            "a@localhost",
+            "localhost:x",
+            "",
+            "[::1]x",
+        ] {
+            assert!(!is_local(foreign, &allowed), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_equal_only_to_itself() {
+        assert!(equal_in_constant_time(b"secret", b"secret"));
+        for wrong in [&b""[..], b"secre", b"secrets", b"Secret"] {
+            assert!(!equal_in_constant_time(wrong, b"secret"));
+        }
+    }
+
+    #[test]
+    fn the_media_type_decides_who_answers_on_the_shared_path() {
+        let traces = |media| route(Place::Traces, media).map_err(|fault| fault.status);
+        assert_eq!(traces("application/x-protobuf"), Ok(Route::Otlp(Signal::Traces, Encoding::Protobuf)));
+        assert_eq!(traces("application/json"), Ok(Route::Traces));
+        assert_eq!(traces(""), Ok(Route::Traces));
+        assert_eq!(traces("text/xml"), Err(415));
+        let logs = |media| route(Place::Otlp(Signal::Logs), media).map_err(|fault| fault.status);
+        assert_eq!(logs("application/json"), Ok(Route::Otlp(Signal::Logs, Encoding::Json)));
+        assert_eq!(logs("application/x-ndjson"), Err(415));
+    }
+}

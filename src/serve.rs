@@ -1,0 +1,288 @@
+//! `serve`: opens the store, starts the tasks, waits for the signal, and stops them in order.
+//!
+//! One thread runs the executor with listener, tickers and signals; the writer has a thread of its
+//! own, and a push one while it runs.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_io::Timer;
+use async_net::TcpListener;
+use smol::LocalExecutor;
+use smol::channel::Receiver;
+use smol::future::FutureExt;
+
+use crate::clock::Clock;
+use crate::collect::{self, Collector, Sources};
+use crate::config::{Ack, Config, masked_url};
+use crate::http::{self, App};
+use crate::logging;
+use crate::push::Pusher;
+use crate::queue::{self, Queue, Window};
+use crate::shutdown::{Deadline, Signals, Stop, Token, stopped};
+use crate::stats::Stats;
+use crate::store::{Command, Ended, Options, Writer};
+
+/// Everything accepted is stored.
+const EXIT_OK: u8 = 0;
+/// It is not, or the sidecar could not start.
+const EXIT_LOST: u8 = 1;
+
+/// What a queued acknowledgement waits for at most, in events and in time: the seed's batch.
+const GATHER: Window = Window::Gather { events: 50, longest: Duration::from_millis(500) };
+/// The writer's stack: its deepest call is SQLite's, which keeps its own data on the heap.
+const WRITER_STACK_BYTES: usize = 512 << 10;
+/// Kept of the time to stop for the store alone, after everything else: an eighth, and no more than this.
+const STORE_RESERVE_MAX: Duration = Duration::from_secs(2);
+
+/// Runs until a signal or an error ends it. Returns the exit code.
+pub fn serve(config: Config, version: &'static str) -> u8 {
+    logging::init(config.log_format, config.log);
+    log::info!(version, db:% = config.db_path.display(), pid = std::process::id(); "starting");
+    match start(config, version) {
+        Ok(code) => code,
+        Err(error) => {
+            log::error!(error:% = error; "cannot start");
+            EXIT_LOST
+        }
+    }
+}
+
+fn start(config: Config, version: &'static str) -> Result<u8, Box<dyn std::error::Error>> {
+    let signals = Signals::new()?;
+    let clock = Clock::real();
+    let stats = Arc::new(Stats::default());
+    let listeners = listen(&config)?;
+
+    let writer = Writer::open(store_options(&config), Arc::clone(&stats), clock.clone())?;
+    let window = if config.ack == Ack::Stored { Window::AtOnce } else { GATHER };
+    let (queue, inbox) = queue::queue(queue::Limits::default(), window, Arc::clone(&stats));
+    let (ending, ended) = smol::channel::bounded(1);
+    let thread = std::thread::Builder::new().name("writer".to_owned()).stack_size(WRITER_STACK_BYTES).spawn(move || {
+        let how = writer.run(inbox);
+        if ending.try_send(how).is_err() {
+            log::warn!("the store was closed after its time was over");
+        }
+    })?;
+    for listener in &listeners {
+        log::info!(addr:% = listener.local_addr()?; "listening");
+    }
+
+    let executor = Rc::new(LocalExecutor::new());
+    let sidecar = Sidecar { config: Arc::new(config), version, clock, stats, queue, executor: Rc::clone(&executor), signals };
+    Ok(smol::block_on(executor.run(sidecar.live(listeners, WriterThread { thread, ended }))))
+}
+
+struct Sidecar {
+    config: Arc<Config>,
+    version: &'static str,
+    clock: Clock,
+    stats: Arc<Stats>,
+    queue: Queue<Command>,
+    executor: Rc<LocalExecutor<'static>>,
+    signals: Signals,
+}
+
+/// The writer's thread, and what it says when it ends.
+struct WriterThread {
+    thread: JoinHandle<()>,
+    ended: Receiver<Ended>,
+}
+
+impl Sidecar {
+    async fn live(self, listeners: Vec<TcpListener>, writer: WriterThread) -> u8 {
+        let (http_stop, collect_stop, push_stop) = (Stop::default(), Stop::default(), Stop::default());
+        let app = App {
+            queue: self.queue.clone(),
+            stats: Arc::clone(&self.stats),
+            clock: self.clock.clone(),
+            config: Arc::clone(&self.config),
+        };
+        let limits = http::Limits::default();
+        let http = http::serve(listeners, Rc::new(app), limits, Rc::clone(&self.executor), http_stop.token());
+        let http = self.executor.spawn(http);
+        let collecting = self.executor.spawn(self.collect(collect_stop.token()));
+        let pusher = self.pusher();
+        let pushing = self.executor.spawn(push(pusher.clone(), push_stop.token()));
+
+        let signal = async { Some(self.next_signal().await) };
+        let died = async {
+            // The writer ends only when it is told to: this is a panic, and its message is in the log.
+            drop(writer.ended.recv().await);
+            None
+        };
+        match signal.or(died).await {
+            Some(signal) => log::info!(signal, timeout_ms = self.config.drain_timeout.as_millis() as u64; "stopping"),
+            None => {
+                log::error!("the writer has ended, nothing can be stored any more");
+                return EXIT_LOST;
+            }
+        }
+
+        // From here on: the inputs first, then what they brought, then the remote, then the file.
+        let deadline = Deadline::after(self.config.drain_timeout);
+        let reserve = (self.config.drain_timeout / 8).min(STORE_RESERVE_MAX);
+        let hurry = Stop::default();
+        let second_signal = self.hurry_on_next_signal(&hurry);
+        let stopping = async {
+            self.linger(&hurry.token()).await;
+            http_stop.now();
+            deadline.less(reserve).bound("http", http).await;
+            collect_stop.now();
+            deadline.less(reserve).bound("collect", collecting).await;
+            push_stop.now();
+            deadline.less(reserve).bound("push schedule", pushing).await;
+            deadline.less(reserve).bound("queue", self.drain()).await;
+            if let Some(pusher) = &pusher {
+                self.push_last(pusher, deadline.less(reserve), &hurry.token()).await;
+            }
+            self.queue.command(Command::Close);
+            deadline.bound("store", writer.ended.recv()).await
+        };
+        let end = stopping.or(second_signal).await;
+        self.report(end.and_then(Result::ok), writer.thread)
+    }
+
+    async fn next_signal(&self) -> &'static str {
+        match self.signals.next().await {
+            Ok(signal) => signal,
+            Err(error) => {
+                log::error!(error:% = error; "cannot wait for signals, stopping");
+                "none"
+            }
+        }
+    }
+
+    /// Never returns: it only tells `hurry` when another signal comes.
+    async fn hurry_on_next_signal<T>(&self, hurry: &Stop) -> T {
+        let signal = self.next_signal().await;
+        log::warn!(signal; "asked again: stopping without lingering and without the push");
+        hurry.now();
+        smol::future::pending().await
+    }
+
+    async fn linger(&self, hurry: &Token) {
+        let linger = self.config.drain_linger;
+        if linger.is_zero() {
+            return;
+        }
+        log::info!(linger_ms = linger.as_millis() as u64; "still taking events");
+        let wait = async {
+            Timer::after(linger).await;
+        };
+        wait.or(stopped(hurry)).await;
+    }
+
+    /// Closes the queue, and returns when all of it is stored.
+    async fn drain(&self) {
+        self.queue.close();
+        let (reply, drained) = smol::channel::bounded(1);
+        if !self.queue.command(Command::Drain { reply }) || drained.recv().await.is_err() {
+            log::error!("the writer ended before the queue was stored");
+        }
+    }
+
+    async fn push_last(&self, pusher: &Pusher, deadline: Deadline, hurry: &Token) {
+        let push = async { Some(pusher.push_once(deadline.instant()).await) };
+        let hurried = async {
+            stopped(hurry).await;
+            None
+        };
+        match hurried.or(push).await {
+            None => log::info!("the last push is skipped, unsent rows wait in the file"),
+            Some(last) => {
+                let unfinished = last.unfinished.as_deref().unwrap_or("none");
+                log::info!(batches = last.batches, rows = last.rows, unfinished; "pushed a last time");
+            }
+        }
+    }
+
+    fn pusher(&self) -> Option<Rc<Pusher>> {
+        let config = self.config.push.as_ref()?;
+        log::info!(endpoint = masked_url(&config.endpoint).as_str(); "pushing");
+        Some(Rc::new(Pusher::start(
+            config,
+            &self.config.identity,
+            self.version,
+            self.config.db_path.clone(),
+            self.queue.clone(),
+            Arc::clone(&self.stats),
+            self.clock.clone(),
+        )))
+    }
+
+    fn collect(&self, stop: Token) -> impl Future<Output = ()> + 'static {
+        let disk = self.config.db_path.parent().unwrap_or(Path::new("/")).to_owned();
+        let collector = Collector::new(Sources { root: "/".into(), disk });
+        let interval = self.config.metrics_interval;
+        let (queue, stats, clock) = (self.queue.clone(), Arc::clone(&self.stats), self.clock.clone());
+        async move {
+            match interval {
+                Some(interval) => collect::run(collector, interval, queue, stats, clock, stop).await,
+                None => stopped(&stop).await,
+            }
+        }
+    }
+
+    /// Says how it ended, and what that is worth as an exit code.
+    fn report(&self, ended: Option<Ended>, writer: JoinHandle<()>) -> u8 {
+        let ledger = self.stats.ledger();
+        let early = self.config.ack == Ack::Queued;
+        let code = match ended {
+            Some(ended) if ended.lost > 0 => EXIT_LOST,
+            // Not stored in time. Who waits for a commit was not told that it is; who does not, was.
+            None if early && ledger.in_flight > 0 => EXIT_LOST,
+            _ => EXIT_OK,
+        };
+        if ended.is_some() && writer.join().is_err() {
+            log::error!("the writer panicked");
+        }
+        let (stored, in_flight) = (ledger.stored, ledger.in_flight);
+        let log_is_empty = ended.is_some_and(|ended| ended.log_is_empty);
+        let lost = ended.map_or(0, |ended| ended.lost);
+        log::info!(code, stored, duplicate = ledger.duplicate, in_flight, lost, log_is_empty; "stopped");
+        code
+    }
+}
+
+async fn push(pusher: Option<Rc<Pusher>>, stop: Token) {
+    match pusher {
+        Some(pusher) => pusher.run(stop).await,
+        None => stopped(&stop).await,
+    }
+}
+
+fn store_options(config: &Config) -> Options {
+    Options {
+        path: config.db_path.clone(),
+        sync: config.sync,
+        retention: config.retention,
+        destination: config.push.as_ref().map(|push| Pusher::destination(push)),
+        acknowledged_early: config.ack == Ack::Queued,
+    }
+}
+
+/// Opens every address of `TRACE_BIND`.
+fn listen(config: &Config) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for host in &config.bind {
+        let failed = |error: io::Error| {
+            let hint = if error.kind() == io::ErrorKind::AddrInUse { "; set TRACE_PORT to a free port" } else { "" };
+            io::Error::new(error.kind(), format!("cannot listen on {host} port {}: {error}{hint}", config.port))
+        };
+        for addr in resolve(host, config.port).map_err(failed)? {
+            listeners.push(smol::block_on(TcpListener::bind(addr)).map_err(failed)?);
+        }
+    }
+    Ok(listeners)
+}
+
+/// Once, at the start: nothing waits for the executor yet.
+fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((host, port).to_socket_addrs()?.collect())
+}
