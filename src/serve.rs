@@ -19,7 +19,7 @@ use smol::future::FutureExt;
 
 use crate::clock::Clock;
 use crate::collect::{self, Collector, Sources};
-use crate::config::{Ack, Config, masked_url};
+use crate::config::{Ack, Config, PushConfig, masked_url};
 use crate::http::{self, App};
 use crate::logging;
 use crate::push::Pusher;
@@ -63,18 +63,20 @@ fn start(config: Config, version: &'static str) -> Result<u8, Box<dyn std::error
     let window = if config.ack == Ack::Stored { Window::AtOnce } else { GATHER };
     let (queue, inbox) = queue::queue(queue::Limits::default(), window, Arc::clone(&stats));
     let (ending, ended) = smol::channel::bounded(1);
-    let thread = std::thread::Builder::new().name("writer".to_owned()).stack_size(WRITER_STACK_BYTES).spawn(move || {
-        let how = writer.run(inbox);
-        if ending.try_send(how).is_err() {
-            log::warn!("the store was closed after its time was over");
-        }
-    })?;
+    let thread =
+        std::thread::Builder::new().name("writer".to_owned()).stack_size(WRITER_STACK_BYTES).spawn(move || {
+            let how = writer.run(inbox);
+            if ending.try_send(how).is_err() {
+                log::warn!("the store was closed after its time was over");
+            }
+        })?;
     for listener in &listeners {
         log::info!(addr:% = listener.local_addr()?; "listening");
     }
 
     let executor = Rc::new(LocalExecutor::new());
-    let sidecar = Sidecar { config: Arc::new(config), version, clock, stats, queue, executor: Rc::clone(&executor), signals };
+    let sidecar =
+        Sidecar { config: Arc::new(config), version, clock, stats, queue, executor: Rc::clone(&executor), signals };
     Ok(smol::block_on(executor.run(sidecar.live(listeners, WriterThread { thread, ended }))))
 }
 
@@ -113,8 +115,7 @@ impl Sidecar {
         let signal = async { Some(self.next_signal().await) };
         let died = async {
             // The writer ends only when it is told to: this is a panic, and its message is in the log.
-            drop(writer.ended.recv().await);
-            None
+            writer.ended.recv().await.map_or(None, |_| None)
         };
         match signal.or(died).await {
             Some(signal) => log::info!(signal, timeout_ms = self.config.drain_timeout.as_millis() as u64; "stopping"),
@@ -262,7 +263,7 @@ fn store_options(config: &Config) -> Options {
         path: config.db_path.clone(),
         sync: config.sync,
         retention: config.retention,
-        destination: config.push.as_ref().map(|push| Pusher::destination(push)),
+        destination: config.push.as_ref().map(PushConfig::destination),
         acknowledged_early: config.ack == Ack::Queued,
     }
 }

@@ -32,7 +32,9 @@ pub fn text(version: &str) -> String {
     for variable in VARIABLES {
         entry(&mut text, variable.name, &described(variable));
     }
-    text.push_str("\nExit codes: 0 all that was accepted is stored, 1 it is not or could not start, 64 wrong arguments,\n");
+    text.push_str(
+        "\nExit codes: 0 all that was accepted is stored, 1 it is not or could not start, 64 wrong arguments,\n",
+    );
     text.push_str("78 wrong configuration\n");
     text
 }

@@ -133,7 +133,7 @@ impl Collector {
         let (mut processes, mut threads, mut zombies) = (0, 0, 0);
         for pid in pids {
             // One that has gone since the directory was read is no process.
-            let Some(stat) = self.files.text(&format!("proc/{pid}/stat")) else { continue };
+            let Some(stat) = self.files.text(format!("proc/{pid}/stat")) else { continue };
             let Some(process) = proc::process(&stat) else { continue };
             processes += 1;
             threads += process.threads;
