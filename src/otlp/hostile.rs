@@ -214,6 +214,34 @@ fn indexed_messages_are_joined_where_content_is_kept_and_never_an_attribute() {
 }
 
 #[test]
+fn both_encodings_of_one_span_give_one_row() {
+    let list = ValueList { values: vec![AnyValue { value: Some(Any::Text(Bytes::from_static(b"stop"))) }] };
+    let mut span = Span { name: Bytes::from_static(b"chat m"), parent_span_id: Bytes::from_static(&[3; 8]), ..call() };
+    span.attributes.push(attribute("gen_ai.usage.input_tokens", Any::Whole(7)));
+    span.attributes.push(attribute("gen_ai.usage.cost", Any::Real(0.25)));
+    span.attributes.push(attribute("gen_ai.request.stream", Any::Flag(true)));
+    span.attributes.push(attribute("gen_ai.response.finish_reasons", Any::List(list)));
+    span.attributes.push(attribute("server.port", Any::Whole(443)));
+    let protobuf = row(&span);
+    let json = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[
+        {"key":"gen_ai.request.model","value":{"stringValue":"m"}},
+        {"value":{"intValue":"7"},"key":"gen_ai.usage.input_tokens"},
+        {"key":"gen_ai.usage.cost","value":{"doubleValue":0.25}},
+        {"key":"gen_ai.request.stream","value":{"boolValue":true}},
+        {"key":"gen_ai.response.finish_reasons","value":{"arrayValue":{"values":[{"stringValue":"stop"}]}}},
+        {"key":"server.port","value":{"intValue":443}}],
+        "traceId":"01010101010101010101010101010101","spanId":"0202020202020202","parentSpanId":"0303030303030303",
+        "name":"chat m","kind":3,"startTimeUnixNano":"1795000000000000000","endTimeUnixNano":1795000000250500000}]}],
+        "resource":{"attributes":[{"key":"service.name","value":{"stringValue":"late"}}]}}]}"#;
+    let (_, events) = read(Encoding::Json, json.into()).unwrap();
+    let [Event { kind: Kind::LlmTrace(trace), .. }] = &events[..] else { panic!("{events:?}") };
+    let expected = LlmTrace { source: Source::OtlpJson, service_name: Some("late".into()), ..protobuf };
+    assert_eq!(**trace, expected);
+    assert_eq!(expected.cost, Some(PicoUsd(250_000_000_000)));
+    assert_eq!(expected.attributes.as_deref(), Some(r#"{"server.port":443}"#));
+}
+
+#[test]
 fn what_is_not_utf8_is_replaced_in_protobuf_and_refused_in_json() {
     let mut span = call();
     span.attributes = vec![attribute("gen_ai.request.model", Any::Text(Bytes::from_static(b"m\xff")))];

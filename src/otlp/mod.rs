@@ -17,6 +17,7 @@ mod proto;
 mod reading;
 mod spans;
 mod text;
+mod values;
 mod wire;
 
 use bytes::Bytes;

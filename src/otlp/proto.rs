@@ -9,7 +9,7 @@ use prost::Message;
 use serde::Deserialize;
 
 use super::wire::{Fields, messages};
-use super::{Fault, Intake, json};
+use super::{Fault, Intake, values};
 
 /// One span. JSON is read into the same type.
 #[derive(Clone, PartialEq, Message, Deserialize)]
@@ -17,35 +17,35 @@ use super::{Fault, Intake, json};
 pub(super) struct Span {
     /// 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
-    #[serde(deserialize_with = "json::id")]
+    #[serde(deserialize_with = "values::id")]
     pub(super) trace_id: Bytes,
     /// 8 bytes.
     #[prost(bytes = "bytes", tag = "2")]
-    #[serde(deserialize_with = "json::id")]
+    #[serde(deserialize_with = "values::id")]
     pub(super) span_id: Bytes,
     /// 8 bytes, or none for a root.
     #[prost(bytes = "bytes", tag = "4")]
-    #[serde(deserialize_with = "json::id")]
+    #[serde(deserialize_with = "values::id")]
     pub(super) parent_span_id: Bytes,
     /// Its name.
     #[prost(bytes = "bytes", tag = "5")]
-    #[serde(deserialize_with = "json::text")]
+    #[serde(deserialize_with = "values::text")]
     pub(super) name: Bytes,
     /// Unix nanoseconds, 0 = not known.
     #[prost(fixed64, tag = "7")]
-    #[serde(rename = "startTimeUnixNano", deserialize_with = "json::nanoseconds")]
+    #[serde(rename = "startTimeUnixNano", deserialize_with = "values::nanoseconds")]
     pub(super) start_ns: u64,
     /// Unix nanoseconds, 0 = not known.
     #[prost(fixed64, tag = "8")]
-    #[serde(rename = "endTimeUnixNano", deserialize_with = "json::nanoseconds")]
+    #[serde(rename = "endTimeUnixNano", deserialize_with = "values::nanoseconds")]
     pub(super) end_ns: u64,
     /// What is said of it.
     #[prost(message, repeated, tag = "9")]
-    #[serde(deserialize_with = "json::or_default")]
+    #[serde(deserialize_with = "values::or_default")]
     pub(super) attributes: Vec<KeyValue>,
     /// What happened in it.
     #[prost(message, repeated, tag = "11")]
-    #[serde(deserialize_with = "json::or_default")]
+    #[serde(deserialize_with = "values::or_default")]
     pub(super) events: Vec<SpanEvent>,
     /// How it ended.
     #[prost(message, optional, tag = "15")]
@@ -58,11 +58,11 @@ pub(super) struct Span {
 pub(super) struct SpanEvent {
     /// Its name.
     #[prost(bytes = "bytes", tag = "2")]
-    #[serde(deserialize_with = "json::text")]
+    #[serde(deserialize_with = "values::text")]
     pub(super) name: Bytes,
     /// What is said of it.
     #[prost(message, repeated, tag = "3")]
-    #[serde(deserialize_with = "json::or_default")]
+    #[serde(deserialize_with = "values::or_default")]
     pub(super) attributes: Vec<KeyValue>,
 }
 
@@ -72,11 +72,11 @@ pub(super) struct SpanEvent {
 pub(super) struct SpanStatus {
     /// Text of the error.
     #[prost(bytes = "bytes", tag = "2")]
-    #[serde(deserialize_with = "json::text")]
+    #[serde(deserialize_with = "values::text")]
     pub(super) message: Bytes,
     /// 0 unset, 1 ok, 2 error.
     #[prost(int32, tag = "3")]
-    #[serde(deserialize_with = "json::enumeration")]
+    #[serde(deserialize_with = "values::enumeration")]
     pub(super) code: i32,
 }
 
@@ -86,7 +86,7 @@ pub(super) struct SpanStatus {
 pub(super) struct KeyValue {
     /// Its name.
     #[prost(bytes = "bytes", tag = "1")]
-    #[serde(deserialize_with = "json::text")]
+    #[serde(deserialize_with = "values::text")]
     pub(super) key: Bytes,
     /// Its value.
     #[prost(message, optional, tag = "2")]
@@ -130,7 +130,7 @@ pub(super) enum Any {
 pub(super) struct ValueList {
     /// They.
     #[prost(message, repeated, tag = "1")]
-    #[serde(deserialize_with = "json::or_default")]
+    #[serde(deserialize_with = "values::or_default")]
     pub(super) values: Vec<AnyValue>,
 }
 
@@ -140,7 +140,7 @@ pub(super) struct ValueList {
 pub(super) struct KeyValueList {
     /// They.
     #[prost(message, repeated, tag = "1")]
-    #[serde(deserialize_with = "json::or_default")]
+    #[serde(deserialize_with = "values::or_default")]
     pub(super) values: Vec<KeyValue>,
 }
 
