@@ -63,6 +63,12 @@ impl Groups {
             },
         }
     }
+
+    /// Whose figures CPU and memory are.
+    pub(super) fn scope(&self) -> Scope {
+        let memory = self.memory.as_ref().map(|group| group.scope);
+        memory.or(self.cpu.as_ref().map(|group| group.scope)).unwrap_or_default()
+    }
 }
 
 impl MemoryGroup {

@@ -21,7 +21,7 @@ use smol::channel::Receiver;
 use smol::future::FutureExt;
 
 use crate::clock::Clock;
-use crate::event::{Event, EventId, Kind, Scope, SystemMetric};
+use crate::event::{Event, EventId, Kind, SystemMetric};
 use crate::queue::{Offer, Queue};
 use crate::stats::Stats;
 
@@ -76,7 +76,7 @@ impl Collector {
             ..SystemMetric::default()
         };
         let cpu = self.cpu(&groups, &mut sample);
-        let interfaces = self.files.text("proc/net/dev").map(|text| proc::interfaces(&text));
+        let interfaces = self.files.text("proc/net/dev").and_then(|text| proc::interfaces(&text));
         if let (Some(before), Some(interval)) = (&before, interval) {
             fill_cpu(&mut sample, before.cpu.as_ref(), cpu.as_ref(), interval);
             if let (Some(before), Some(now)) = (&before.interfaces, &interfaces) {
@@ -153,7 +153,7 @@ impl Collector {
         sample.disk_total_bytes = Some(space.total_bytes);
         sample.disk_used_bytes = Some(space.used_bytes);
         sample.disk_free_bytes = Some(space.free_bytes);
-        let usable = space.used_bytes + space.free_bytes;
+        let usable = space.used_bytes.saturating_add(space.free_bytes);
         sample.disk_percent = (usable > 0).then(|| percent(space.used_bytes as f64, usable as f64));
     }
 
@@ -250,13 +250,5 @@ impl Space {
             used_bytes: (total_bytes - free_with_reserve).max(0),
             free_bytes: bytes(volume.blocks_available())?,
         })
-    }
-}
-
-/// The scope of figures that come from a cgroup, or of the machine's.
-impl Groups {
-    fn scope(&self) -> Scope {
-        let memory = self.memory.as_ref().map(|group| group.scope);
-        memory.or(self.cpu.as_ref().map(|group| group.scope)).unwrap_or_default()
     }
 }

@@ -74,17 +74,17 @@ pub(super) fn machine_memory(text: &str) -> Option<Memory> {
     })
 }
 
-/// Reads /proc/net/dev, without the loopback.
-pub(super) fn interfaces(text: &str) -> Vec<Interface> {
-    let read = |line: &str| {
-        let (name, counters) = line.split_once(':')?;
+/// Reads /proc/net/dev, without the loopback. `None` when the counters of an interface cannot be read.
+pub(super) fn interfaces(text: &str) -> Option<Vec<Interface>> {
+    let read = |(name, counters): (&str, &str)| {
         let mut counters = counters.split_ascii_whitespace();
         let rx_bytes = count(counters.next()?)?;
         // Seven more of what was received come before what was sent.
         let tx_bytes = count(counters.nth(7)?)?;
         Some(Interface { name: name.trim().into(), rx_bytes, tx_bytes })
     };
-    text.lines().filter_map(read).filter(|interface| &*interface.name != "lo").collect()
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines.filter(|(name, _)| name.trim() != "lo").map(read).collect()
 }
 
 /// Reads /proc/loadavg: the load of one minute.
@@ -99,8 +99,8 @@ pub(super) fn process(text: &str) -> Option<Process> {
     let mut fields = rest.split_ascii_whitespace();
     let zombie = fields.next()? == "Z";
     // num_threads is the 20th field of proc(5); the state is the third.
-    let threads = count(fields.nth(16)?)?;
-    Some(Process { threads, zombie })
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    Some(Process { threads: threads.into(), zombie })
 }
 
 /// A counter of the kernel. `None` if it is none, or negative, or past what a column holds.
@@ -142,9 +142,11 @@ mod tests {
     #[test]
     fn interfaces_are_read_without_the_loopback() {
         let text = "Inter-|   Receive  |  Transmit\n face |bytes packets|bytes packets\n\
-                    lo: 9 1 0 0 0 0 0 0 9 1 0 0 0 0 0 0\n  eth0:100 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0\n bad: 1 2\n";
+                    lo: 9 1 0 0 0 0 0 0 9 1 0 0 0 0 0 0\n  eth0:100 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0\n";
         let eth0 = Interface { name: "eth0".into(), rx_bytes: 100, tx_bytes: 20 };
-        assert_eq!(interfaces(text), [eth0]);
+        assert_eq!(interfaces(text), Some(vec![eth0]));
+        assert_eq!(interfaces(""), Some(vec![]));
+        assert_eq!(interfaces(&format!("{text} eth1: 1 2\n")), None);
     }
 
     #[test]

@@ -193,7 +193,6 @@ impl Writer {
                 if matches!(self.refusing, Some(Refusing::DiskFull | Refusing::Failing)) {
                     self.resume(inbox);
                 }
-                self.publish();
                 inbox.settle(entries.into_iter().zip(outcomes));
             }
             Err((why, reason)) => {
@@ -271,12 +270,18 @@ impl Writer {
         Ended { lost: lost as u64, log_is_empty }
     }
 
+    /// Tells what a commit changed: rows, and the length of the log.
     fn note_commit(&self, took: Duration) {
         let mut report = self.stats.store();
         report.commits += 1;
         report.commit_us_max = report.commit_us_max.max(took.as_micros() as u64);
+        if let Some(database) = &self.database {
+            report.rows = database.rows;
+            report.wal_bytes = database.wal_pages() as u64 * limits::PAGE_BYTES;
+        }
     }
 
+    /// Tells all there is to tell. It asks SQLite and the volume, so not at every commit.
     fn publish(&self) {
         let Some(database) = &self.database else { return };
         let sizes = database.pages();

@@ -58,13 +58,11 @@ struct Writing<'a> {
 impl Writing<'_> {
     /// Whether the field was written.
     fn extra(&mut self, key: &str, raw: &str) -> bool {
-        // Escapes only get shorter, or as long again: what is far too long need not be looked at.
-        let string = raw.starts_with('"');
-        if self.keys == KEYS_MAX || key.len() > OBJECT_BYTES_MAX {
+        if self.keys == KEYS_MAX {
             return false;
         }
         let mut value = String::new();
-        if string && raw.len() > VALUE_BYTES_MAX {
+        if raw.starts_with('"') && raw.len() > VALUE_BYTES_MAX {
             let text = unescape(&raw[1..raw.len() - 1]);
             let (text, cut) = cut(&text, VALUE_BYTES_MAX);
             push_string(text, &mut value);

@@ -92,6 +92,20 @@ impl<'a> Fields<'a> {
         self.columns[column as usize]
     }
 
+    /// Where two columns say the same, lets only `column` speak: the other goes with the extras.
+    pub(super) fn prefer(&mut self, column: Column, other: Column) {
+        if let (Some(_), Some(Found { name, raw, .. })) = (self.column(column), self.column(other)) {
+            self.columns[other as usize] = None;
+            self.keep(Cow::Borrowed(name), raw, 0);
+        }
+    }
+
+    /// Forgets the extras that are called like `column`.
+    pub(super) fn forget(&mut self, column: Column) {
+        let names = self.names;
+        self.extras.retain(|extra| names.find(&extra.key).is_none_or(|known| known.column != column));
+    }
+
     /// Fills a column from a nested object. Where the item has one of its own, the nested one goes with the extras.
     pub(super) fn offer(&mut self, column: Column, found: Found<'a>) {
         self.set(column, Found { rank: found.rank.saturating_add(RANK_INSIDE), ..found });

@@ -148,6 +148,11 @@ impl<'a> Row<'a, '_> {
 
     /// What had no column. `notes` are ours.
     pub(super) fn attributes(&mut self, notes: &[(&str, &str)]) -> Option<Box<str>> {
+        if self.context.text.capture == Capture::Off {
+            // A prompt that lost against another name for it is a prompt all the same.
+            self.fields.forget(Column::InputText);
+            self.fields.forget(Column::OutputText);
+        }
         let displaced = std::mem::take(&mut self.fields.displaced);
         let Attributes { json, cut } = Attributes::write(notes, &self.fields.extras, displaced);
         self.truncated |= cut;

@@ -30,6 +30,8 @@ pub(super) fn event(table: Table, fields: Fields<'_>, index: usize, context: &Co
 
 fn trace(row: &mut Row<'_, '_>) -> Result<LlmTrace, Invalid> {
     let failed = row.spread_error()?;
+    row.fields.prefer(Column::Status, Column::Success);
+    row.fields.prefer(Column::TtftMs, Column::TtftSeconds);
     let provider = row.name(Column::Provider)?;
     let response_model = row.name(Column::ResponseModel)?;
     let request_model = row.name(Column::RequestModel)?.or_else(|| response_model.clone());

@@ -10,20 +10,13 @@ pub(super) const INTEGER_MAX: i64 = (1 << 53) - 1;
 /// A whole number from 0 to [`INTEGER_MAX`]: a JSON number of integral value (`3`, `3.0`, `3e2`), or
 /// a string of decimal digits.
 pub(super) fn integer(raw: &str) -> Option<i64> {
-    let digits = unquoted(raw).unwrap_or(raw);
-    if !digits.is_empty() && digits.len() <= DIGITS_ALWAYS_IN_RANGE && digits.bytes().all(|b| b.is_ascii_digit()) {
-        return digits.parse().ok();
-    }
     match unquoted(raw) {
         Some(text) if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) => None,
-        Some(text) => integral(text),
+        Some(digits) => integral(digits),
         None if is_number(raw) => integral(raw),
         None => None,
     }
 }
-
-/// 10^15 - 1 is less than 2^53 - 1.
-const DIGITS_ALWAYS_IN_RANGE: usize = 15;
 
 /// The number that a JSON number's text stands for, if it is in range and has no fraction.
 fn integral(number: &str) -> Option<i64> {
