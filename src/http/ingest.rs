@@ -152,8 +152,10 @@ async fn store<C>(app: &App<C>, batch: Batch) -> Result<u32, Fault> {
 /// What a native client is told of its items.
 #[derive(Debug, Serialize)]
 struct Receipt<'a> {
+    /// Items stored as new rows; with `TRACE_ACK=queued`, items queued.
     accepted: usize,
-    duplicates: u32,
+    /// Items whose id was stored before: a success too.
+    duplicates: usize,
     rejected: Vec<RejectedItem<'a>>,
     #[serde(serialize_with = "ids_as_text")]
     trace_ids: &'a [EventId],
@@ -180,7 +182,8 @@ fn receipt_bytes(report: &native::Report) -> usize {
 impl<'a> Receipt<'a> {
     fn new(report: &'a native::Report, duplicates: u32) -> Receipt<'a> {
         let rejected = items(&report.rejected);
-        Receipt { accepted: report.ids.len(), duplicates, rejected, trace_ids: &report.ids }
+        let duplicates = duplicates as usize;
+        Receipt { accepted: report.ids.len() - duplicates, duplicates, rejected, trace_ids: &report.ids }
     }
 }
 

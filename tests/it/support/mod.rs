@@ -1,3 +1,5 @@
 //! What the integration tests share.
 
 pub mod dir;
+pub mod otlp;
+pub mod server;

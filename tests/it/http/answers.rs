@@ -1,0 +1,182 @@
+//! Who is let in, and what is answered.
+
+use super::{assert_serves, event, gzip, otlp, post, post_event};
+use crate::support::otlp::spans;
+use crate::support::server::{Server, Setup, until};
+
+const ID: &str = "0192f3a0-0000-7000-8000-000000000001";
+
+#[test]
+fn d21_only_this_machine_may_ask_and_only_known_methods() {
+    let server = Server::start(Setup { vars: &[("TRACE_ALLOWED_HOSTS", "trace.internal")], ..Setup::default() });
+    let health =
+        |host: &str, more: &str| server.ask(format!("GET /health HTTP/1.1\r\nHost: {host}\r\n{more}\r\n")).status;
+    for host in ["localhost", "127.0.0.1:9090", "[::1]", "trace.internal"] {
+        assert_eq!(health(host, ""), 200, "{host}");
+    }
+    assert_eq!(health("evil.example", ""), 403);
+    assert_eq!(health("localhost", "Origin: http://evil.example\r\n"), 403);
+    assert_eq!(health("localhost", "Origin: null\r\n"), 403);
+    assert_eq!(health("localhost", "Origin: http://localhost:3000\r\n"), 200);
+    let absolute = |host: &str| server.ask(format!("GET http://{host}/health HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    assert_eq!((absolute("127.0.0.1").status, absolute("evil.example").status), (200, 403));
+    let answer = server.ask("get /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")));
+}
+
+#[test]
+fn d22_head_is_answered_without_a_body() {
+    let server = Server::start(Setup::default());
+    let mut client = server.client();
+    client.send("HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let head = client.head();
+    assert_eq!(head.status, 200);
+    assert_ne!(head.header("content-length"), Some("0"));
+    client.send(post_event());
+    assert_eq!(client.answer().status, 202);
+}
+
+#[test]
+fn a_native_client_is_told_of_every_item() {
+    let server = Server::start(Setup::default());
+    let body = format!(r#"[{{"name":"a","trace_id":"{ID}"}},{{"no":1}},{{"name":"b"}}]"#);
+    for duplicates in [0, 1] {
+        let answer = server.ask(post("/v1/events", "", &body));
+        assert_eq!((answer.status, answer.header("content-type")), (202, Some("application/json")));
+        let receipt = answer.json();
+        assert_eq!(
+            (receipt["accepted"].as_u64(), receipt["duplicates"].as_u64()),
+            (Some(2 - duplicates), Some(duplicates))
+        );
+        assert_eq!(receipt["trace_ids"][0], ID);
+        assert_eq!(receipt["trace_ids"].as_array().unwrap().len(), 2);
+        assert_eq!(
+            (receipt["rejected"][0]["index"].as_u64(), &receipt["rejected"][0]["field"]),
+            (Some(1), &"name".into())
+        );
+    }
+    let answer = server.ask(post("/v1/events", "", r#"[{"no":1}]"#));
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &"invalid".into()));
+    assert_eq!(server.ask(post("/v1/events", "", "{")).status, 400);
+    let ledger = server.stats.ledger();
+    assert_eq!((ledger.offered, ledger.stored, ledger.duplicate, ledger.invalid), (8, 3, 1, 4));
+}
+
+#[test]
+fn the_same_idempotency_key_stores_once() {
+    let server = Server::start(Setup::default());
+    for _ in 0..2 {
+        let answer = server.ask(post("/v1/events", "Idempotency-Key: k\r\n", r#"[{"name":"a"},{"name":"b"}]"#));
+        assert_eq!(answer.status, 202);
+    }
+    assert_eq!(server.stored(), 2);
+}
+
+#[test]
+fn an_otlp_client_is_answered_in_its_own_encoding() {
+    let server = Server::start(Setup::default());
+    let protobuf = "application/x-protobuf";
+    for path in ["/v1/traces", "/otlp/v1/traces"] {
+        let ask = |letters: &str| server.ask(otlp(path, protobuf, "", &spans(letters)));
+        let whole = ask("ss");
+        assert_eq!((whole.status, whole.header("content-type"), whole.body.len()), (200, Some(protobuf), 0));
+        let partial = ask("srr");
+        // partial_success { rejected_spans: 2, error_message }
+        assert_eq!((partial.status, &partial.body[2..4]), (200, &[8, 2][..]));
+        assert!(String::from_utf8_lossy(&partial.body).contains("16 bytes"));
+        let none = ask("rr");
+        assert_eq!((none.status, none.header("content-type")), (400, Some(protobuf)));
+        assert_eq!(server.ask(otlp(path, protobuf, "", b"!")).status, 400);
+        assert_eq!(server.ask(otlp(path, protobuf, "", b"")).status, 200);
+        assert_eq!(ask("iii").status, 200);
+    }
+    assert_eq!(server.stats.ignored_names().get("ignored.span"), Some(&6));
+    let logs = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{},{}]}]}]}"#;
+    let metrics = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{},{}]}]}]}"#;
+    for (path, signal, body) in [
+        ("/v1/logs", &server.stats.signals.otlp_logs, logs),
+        ("/otlp/v1/metrics", &server.stats.signals.otlp_metrics, metrics),
+    ] {
+        let answer = server.ask(otlp(path, "application/json; charset=utf-8", "", body.as_bytes()));
+        assert_eq!(
+            (answer.status, answer.text(), answer.header("content-type")),
+            (200, "{}", Some("application/json"))
+        );
+        assert_eq!((signal.requests.total(), signal.records.total()), (1, 2));
+    }
+}
+
+#[test]
+fn an_otlp_client_whose_encoding_is_not_known_is_told_as_the_collector_tells_it() {
+    let server = Server::start(Setup::default());
+    let answer = server.ask(otlp("/v1/logs", "text/xml", "", b"<a/>"));
+    assert_eq!(answer.status, 415);
+    assert_eq!(answer.text(), "415 unsupported media type, supported: [application/json, application/x-protobuf]");
+    let answer = server.ask(otlp("/v1/logs", "", "", b"<a/>"));
+    assert_eq!((answer.status, answer.text().starts_with("415 ")), (415, true));
+    let answer = server.ask("GET /v1/logs HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+    assert_eq!(answer.text(), "405 method not allowed, supported: [POST]");
+}
+
+#[test]
+fn the_shared_path_tells_native_from_otlp_json() {
+    let server = Server::start(Setup::default());
+    let native = server.ask(post("/v1/traces", "", r#"{"model":"m"}"#));
+    assert_eq!(native.status, 202);
+    let otlp = server.ask(post("/v1/traces", "", r#"{"resourceSpans":[]}"#));
+    assert_eq!((otlp.status, otlp.text()), (200, "{}"));
+    let large = format!(r#"{{"name":"{}"}}"#, "a".repeat(1 << 20));
+    assert_eq!(server.ask(post("/v1/traces", "", &large)).status, 413);
+    assert_eq!(server.ask(post("/v1/traces", "", &format!(r#"{{"resourceSpans":[],{}"#, &large[1..]))).status, 200);
+}
+
+#[test]
+fn a_body_without_a_type_must_look_like_json() {
+    let server = Server::start(Setup::default());
+    let untyped = |body: &str| {
+        let length = body.len();
+        server
+            .ask(format!("POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"))
+            .status
+    };
+    assert_eq!(untyped(" \n{\"name\":\"a\"}"), 202);
+    assert_eq!(untyped("name=a"), 415);
+    assert_eq!(server.ask(otlp("/v1/events", "text/plain", "", b"{}")).status, 415);
+    assert_eq!(server.ask(post("/v1/events", "Content-Encoding: br\r\n", "{}")).status, 415);
+}
+
+#[test]
+fn gzip_is_taken_everywhere_and_bounded() {
+    let server = Server::start(Setup::default());
+    let header = "Content-Encoding: gzip\r\n";
+    let json = "application/json";
+    let members = [gzip(b"[{\"name\":"), gzip(b"\"a\"}]")].concat();
+    assert_eq!(server.ask(otlp("/v1/events", json, header, &members)).status, 202);
+    assert_eq!(server.ask(otlp("/v1/traces", "application/x-protobuf", header, &gzip(&spans("s")))).status, 200);
+    let bomb = gzip(&vec![b' '; (8 << 20) + 1]);
+    assert_eq!(server.ask(otlp("/v1/events", json, header, &bomb)).status, 413);
+    assert_eq!(server.ask(otlp("/v1/events", json, header, b"{}")).status, 400);
+    until("all bodies are gone", || server.stats.http.body_bytes.value() == 0);
+}
+
+#[test]
+fn the_token_opens_every_route_but_health_needs_none() {
+    let server = Server::start(Setup { vars: &[("TRACE_TOKEN", "secret")], ..Setup::default() });
+    let with = |authorization: &str| server.ask(post("/v1/events", authorization, &event()));
+    assert_eq!(with("Authorization: Bearer secret\r\n").status, 202);
+    assert_eq!(with("Authorization: bearer secret\r\n").status, 202);
+    for wrong in ["", "Authorization: secret\r\n", "Authorization: Bearer secre\r\n", "Authorization: Bearer \r\n"] {
+        let answer = with(wrong);
+        assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{wrong}");
+    }
+    assert_eq!(server.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+}
+
+#[test]
+fn queued_acknowledges_before_the_commit() {
+    let server = Server::start(Setup { vars: &[("TRACE_ACK", "queued")], ..Setup::default() });
+    server.let_writer_run(false);
+    assert_serves(&server);
+    assert_eq!(server.stored(), 0);
+}
