@@ -2,8 +2,8 @@
 //!
 //! It owns the framing of HTTP/1.1, every limit on what a client may take of us, and the routes for
 //! ingest and health. Behind the framing, `async_h1::server::decode` and `Encoder` do the rest of
-//! HTTP; `async_h1::accept` is never used (docs of the fixed stack: it loses pipelined requests, has
-//! no limits, and panics on input).
+//! HTTP; `async_h1::accept` is never used: it loses pipelined requests, has no limits, and panics on
+//! some input.
 
 mod body;
 mod bridge;

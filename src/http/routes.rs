@@ -1,7 +1,7 @@
 //! Which request is let in, and who answers it: [`admit`] decides on the head alone, before a byte
 //! of the body is read; [`answer`] on the complete request.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use super::budget::{Budget, Hold};
@@ -220,26 +220,59 @@ fn check_hosts(head: &Head, allowed: &[String]) -> Result<(), Fault> {
     if head.authority.as_deref().is_some_and(|authority| !is_local(authority, allowed)) {
         return Err(Fault::new(403, "the Host is neither an IP address, localhost nor in TRACE_ALLOWED_HOSTS"));
     }
-    let foreign = head.header("origin").is_some_and(|origin| {
-        let host = origin.split_once("://").map(|(_, host)| host);
-        !host.is_some_and(|host| is_local(host, allowed))
-    });
-    if foreign {
-        return Err(Fault::new(403, "the Origin is neither an IP address, localhost nor in TRACE_ALLOWED_HOSTS"));
+    match head.header("origin") {
+        Some(origin) if !is_own_origin(origin, head.authority.as_deref(), allowed) => Err(Fault::new(
+            403,
+            "the Origin is neither this machine, the Host that was asked nor in TRACE_ALLOWED_HOSTS",
+        )),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Whether `host[:port]` names this machine, or what the user says it may.
+/// Whether a `Host` can only be meant for us: an address, this machine, or what the user says it may be.
 fn is_local(authority: &str, allowed: &[String]) -> bool {
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => ("localhost", port),
-        Some(_) => return false,
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    match host_of(authority) {
+        Some(Host::Address(_)) => true,
+        Some(Host::Name(name)) => is_allowed(name, allowed),
+        None => false,
+    }
+}
+
+/// Whether a page of this origin may talk to us: one of this machine, one that we served ourselves, or
+/// one that the user allows. An address alone says nothing: a foreign page may come from one too.
+fn is_own_origin(origin: &str, asked: Option<&str>, allowed: &[String]) -> bool {
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let same = asked.is_some_and(|asked| asked.eq_ignore_ascii_case(authority));
+    match host_of(authority) {
+        Some(Host::Address(address)) => same || address.is_loopback(),
+        Some(Host::Name(name)) => is_allowed(name, allowed),
+        None => false,
+    }
+}
+
+fn is_allowed(name: &str, allowed: &[String]) -> bool {
+    name.eq_ignore_ascii_case("localhost") || allowed.iter().any(|a| a.eq_ignore_ascii_case(name))
+}
+
+enum Host<'a> {
+    Address(IpAddr),
+    Name(&'a str),
+}
+
+/// The host of `host[:port]`; `None` if it is none.
+fn host_of(authority: &str) -> Option<Host<'_>> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            (Host::Address(address.parse::<Ipv6Addr>().ok()?.into()), port)
+        }
+        None => {
+            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            (host.parse::<Ipv4Addr>().map_or(Host::Name(host), |address| Host::Address(address.into())), port)
+        }
     };
-    let port_is_one = port.is_empty() || port.strip_prefix(':').is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()));
-    let named = host.eq_ignore_ascii_case("localhost") || allowed.iter().any(|a| a.eq_ignore_ascii_case(host));
-    port_is_one && (named || host.parse::<Ipv4Addr>().is_ok())
+    let is_port = port.is_empty() || port.strip_prefix(':')?.bytes().all(|b| b.is_ascii_digit());
+    is_port.then_some(host)
 }
 
 #[cfg(test)]
@@ -274,6 +307,32 @@ mod tests {
             "[::1]x",
         ] {
             assert!(!is_local(foreign, &allowed), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_page_may_talk_to_us_only_from_this_machine_or_from_ourselves() {
+        let allowed = ["trace.internal".to_owned()];
+        let asked = Some("10.1.2.3:9090");
+        for own in [
+            "http://localhost:5173",
+            "http://127.0.0.1",
+            "http://[::1]:80",
+            "https://trace.internal",
+            "http://10.1.2.3:9090",
+        ] {
+            assert!(is_own_origin(own, asked, &allowed), "{own}");
+        }
+        for foreign in [
+            "null",
+            "",
+            "https://evil.example",
+            "http://203.0.113.7",
+            "http://10.1.2.3:80",
+            "http://[2001:db8::1]",
+            "file://",
+        ] {
+            assert!(!is_own_origin(foreign, asked, &allowed), "{foreign}");
         }
     }
 
