@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
@@ -106,7 +106,7 @@ impl<'kvs> VisitSource<'kvs> for Fields {
 /// Decides when a fault that repeats is worth a line.
 #[derive(Debug, Default)]
 pub struct Repeats {
-    last: Option<Instant>,
+    logged_at: Option<Duration>,
     unsaid: u64,
 }
 
@@ -114,20 +114,15 @@ pub struct Repeats {
 const REPEAT_EVERY: Duration = Duration::from_secs(60);
 
 impl Repeats {
-    /// The fault happened once more. `Some(count)` when it is to be logged: how often it happened
-    /// since the last time it was.
-    pub fn again(&mut self) -> Option<u64> {
-        self.unsaid += 1;
-        if self.last.is_some_and(|last| last.elapsed() < REPEAT_EVERY) {
+    /// The fault happened `count` times more; `uptime` is now ([`Clock::uptime`]). `Some` when it is
+    /// to be logged: how often it happened since the last time it was.
+    pub fn again(&mut self, count: u64, uptime: Duration) -> Option<u64> {
+        self.unsaid += count;
+        if self.logged_at.is_some_and(|at| uptime < at + REPEAT_EVERY) {
             return None;
         }
-        self.last = Some(Instant::now());
+        self.logged_at = Some(uptime);
         Some(std::mem::take(&mut self.unsaid))
-    }
-
-    /// It is over: the next fault is a new one.
-    pub fn over(&mut self) {
-        *self = Repeats::default();
     }
 }
 
@@ -155,11 +150,9 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_repeats_is_logged_the_first_time_only() {
+    fn a_fault_that_repeats_is_logged_once_a_minute_with_its_count() {
         let mut repeats = Repeats::default();
-        assert_eq!(repeats.again(), Some(1));
-        assert_eq!(repeats.again(), None);
-        repeats.over();
-        assert_eq!(repeats.again(), Some(1));
+        let logged: Vec<_> = [0, 1, 59, 60, 61, 200].map(|s| repeats.again(1, Duration::from_secs(s))).into();
+        assert_eq!(logged, [Some(1), None, None, Some(3), None, Some(2)]);
     }
 }

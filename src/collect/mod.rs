@@ -173,7 +173,7 @@ impl Collector {
         ];
         for (field, _) in read.into_iter().filter(|(_, read)| !read) {
             if self.unreadable.insert(field) {
-                log::warn!("a field of the samples cannot be read and stays empty: field={field}");
+                log::warn!(field; "a field of the samples cannot be read and stays empty");
             }
         }
     }
@@ -209,7 +209,7 @@ pub async fn run<C>(
         match queue.offer(batch) {
             Offer::Queued(_) => {}
             // The queue has counted it.
-            Offer::Refused(why) => log::debug!("a sample was refused: {}", why.message()),
+            Offer::Refused(why) => log::debug!(reason = why.name(); "a sample was refused"),
             Offer::TooLarge => log::debug!("a sample was larger than the queue"),
         }
     }

@@ -146,7 +146,7 @@ impl<C> Conn<C> {
                 return self.answer_early(&head, decoder, fault.response(admitted.dialect), told).await;
             }
             Err(Unread::Broken(fault)) => {
-                return self.answer_last(head.method, fault.response(admitted.dialect), true).await;
+                return self.answer_last(Some(&head), fault.response(admitted.dialect), true).await;
             }
             Err(Unread::Gone) => {
                 server.app.stats.http.bodies_truncated.add(1);
@@ -166,7 +166,7 @@ impl<C> Conn<C> {
         if head.keep_alive && !self.watch.stopping() {
             self.answer(&head, response).await
         } else {
-            self.answer_last(head.method, response, false).await
+            self.answer_last(Some(&head), response, false).await
         }
     }
 
@@ -212,7 +212,7 @@ impl<C> Conn<C> {
         let complete = skipped == Ok(true);
         let usable = complete || (skipped.is_ok() && little && !waits);
         if !usable || !head.keep_alive || self.watch.stopping() {
-            return self.answer_last(head.method, response, !complete).await;
+            return self.answer_last(Some(head), response, !complete).await;
         }
         match self.answer(head, response).await {
             Next::Request if !complete => self.drain(decoder).await,
@@ -240,12 +240,12 @@ impl<C> Conn<C> {
 
     /// Refuses bytes that are no request that could be understood.
     async fn refuse(&mut self, fault: &Fault) -> Next {
-        self.answer_last(Method::Other, fault.response(Dialect::Native), true).await
+        self.answer_last(None, fault.response(Dialect::Native), true).await
     }
 
     /// Answers, and keeps the connection.
     async fn answer(&mut self, head: &Head, response: Response) -> Next {
-        self.server.app.stats.http.count_answer(response.status);
+        self.server.note_answer(response.status, head.path());
         let bytes = bridge::encode(response, head.method, head.old.then_some("keep-alive")).await;
         match self.write(&bytes).await {
             Ok(()) => Next::Request,
@@ -255,8 +255,9 @@ impl<C> Conn<C> {
 
     /// Answers, says that this was the last answer, and closes. `unread`: the client may still be
     /// sending. To close on it at once would reset the connection and could take the answer away.
-    async fn answer_last(&mut self, method: Method, response: Response, unread: bool) -> Next {
-        self.server.app.stats.http.count_answer(response.status);
+    async fn answer_last(&mut self, head: Option<&Head>, response: Response, unread: bool) -> Next {
+        let method = head.map_or(Method::Other, |head| head.method);
+        self.server.note_answer(response.status, head.map_or("", Head::path));
         let bytes = bridge::encode(response, method, Some("close")).await;
         let said = self.write(&bytes).await.is_ok() && self.stream.shutdown(Shutdown::Write).is_ok();
         if said {

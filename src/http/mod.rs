@@ -26,7 +26,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_io::Timer;
 use async_net::{Incoming, TcpListener, TcpStream};
@@ -42,6 +42,7 @@ use self::conn::Conn;
 use self::watch::Watch;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::logging::Repeats;
 use crate::queue::Queue;
 use crate::stats::Stats;
 
@@ -72,7 +73,7 @@ pub async fn serve<C: 'static>(
 ) {
     let budget = Budget::new(limits.bodies_bytes_max, Arc::clone(&app.stats));
     let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
-    let server = Rc::new(Server { app, limits, budget, scratch });
+    let server = Rc::new(Server { app, limits, budget, scratch, refusals: RefCell::default() });
     let mut connections = Connections { server, executor, served: Vec::new(), turned_away: Vec::new() };
     accept_until(&stop, &listeners, &mut connections).await;
     drop(listeners);
@@ -82,15 +83,26 @@ pub async fn serve<C: 'static>(
 /// What a read takes at once. One buffer for all connections: a read is never left half-way.
 const SCRATCH_BYTES: usize = 64 << 10;
 
-/// A fault of `accept` that repeats is logged so often.
-const LOG_PAUSE: Duration = Duration::from_secs(60);
-
 /// What all connections share.
 struct Server<C> {
     app: Rc<App<C>>,
     limits: Limits,
     budget: Rc<Budget>,
     scratch: RefCell<Box<[u8]>>,
+    refusals: RefCell<Repeats>,
+}
+
+impl<C> Server<C> {
+    /// Counts an answer, and logs the first refusal and then one a minute: never what was sent.
+    fn note_answer(&self, status: u16, path: &str) {
+        self.app.stats.http.count_answer(status);
+        if status < 400 {
+            return;
+        }
+        if let Some(count) = self.refusals.borrow_mut().again(1, self.app.clock.uptime()) {
+            log::warn!(status, path, count; "a request was refused");
+        }
+    }
 }
 
 /// What the accept loop waits for.
@@ -106,7 +118,7 @@ async fn accept_until<C: 'static>(
     connections: &mut Connections<C>,
 ) {
     let mut doors: Vec<Incoming<'_>> = listeners.iter().map(TcpListener::incoming).collect();
-    let mut failures = Failures::default();
+    let mut failures = Repeats::default();
     let mut sweep = Timer::never();
     let mut sweeping = false;
     loop {
@@ -126,7 +138,10 @@ async fn accept_until<C: 'static>(
             Happening::Sweep => connections.sweep(),
             Happening::Arrival(Ok(stream)) => connections.take(stream),
             Happening::Arrival(Err(error)) => {
-                failures.note(&error);
+                let uptime = connections.server.app.clock.uptime();
+                if let Some(count) = failures.again(1, uptime) {
+                    log::warn!(error:% = error, count; "cannot accept connections");
+                }
                 Timer::after(connections.server.limits.accept_pause).await;
             }
         }
@@ -170,7 +185,7 @@ impl<C: 'static> Connections<C> {
         let limits = &self.server.limits;
         let http = &self.server.app.stats.http;
         if let Err(error) = stream.set_nodelay(true) {
-            log::debug!("a connection ended before it was served: {error}");
+            log::debug!(error:% = error; "a connection ended before it was served");
             return;
         }
         let watch = Rc::new(Watch::default());
@@ -225,23 +240,5 @@ impl<C: 'static> Connections<C> {
             }
         };
         ended.or(sweeping).await;
-    }
-}
-
-/// Failures of `accept`: logged at once, then once a minute with their number.
-#[derive(Default)]
-struct Failures {
-    count: u64,
-    logged: Option<Instant>,
-}
-
-impl Failures {
-    fn note(&mut self, error: &io::Error) {
-        self.count += 1;
-        if self.logged.is_none_or(|logged| logged.elapsed() >= LOG_PAUSE) {
-            log::warn!("cannot accept connections: {error} ({} times since the last such line)", self.count);
-            self.logged = Some(Instant::now());
-            self.count = 0;
-        }
     }
 }

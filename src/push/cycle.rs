@@ -14,6 +14,7 @@ use super::body::{Body, Limits, OpenBatch};
 use super::rows::{Ids, ReadFault, Rows};
 use crate::client::{self, Cancel, Client, ClientConfig};
 use crate::event::EventId;
+use crate::logging::Repeats;
 use crate::store::Command;
 use crate::wire::push as wire;
 
@@ -178,19 +179,14 @@ fn count(setup: &Setup, batch: &OpenBatch, receipt: &wire::Receipt, complaints: 
         push.last_success_ms = Some(setup.clock.now_ms());
     }
     recovered(setup, complaints);
-    log::debug!("pushed batch={} rows={} bytes={}", batch.id, batch.rows, batch.bytes);
+    log::debug!(batch:% = batch.id, rows = batch.rows, bytes = batch.bytes; "pushed");
     if receipt.rejected > 0
-        && let Some(rejected) = complaints.rejections.add(receipt.rejected, setup.clock.uptime())
+        && let Some(rejected) = complaints.rejections.again(receipt.rejected, setup.clock.uptime())
     {
         let none = wire::RejectedRow::default();
         let first = receipt.first.as_ref().unwrap_or(&none);
-        log::warn!(
-            "the remote refused rows, they stay in the local file only rejected={rejected} table={:?} trace_id={:?} \
-             code={:?}",
-            shown(&first.table),
-            shown(&first.trace_id),
-            shown(&first.code)
-        );
+        let (table, trace_id, code) = (shown(&first.table), shown(&first.trace_id), shown(&first.code));
+        log::warn!(rejected, table, trace_id, code; "the remote refused rows, they stay in the local file only");
     }
 }
 
@@ -199,11 +195,7 @@ const SHOWN_BYTES_MAX: usize = 64;
 
 fn shown(text: &Option<String>) -> &str {
     let text = text.as_deref().unwrap_or_default();
-    let mut end = text.len().min(SHOWN_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)]
 }
 
 fn report(setup: &Setup, result: &Result<(), PushError>, complaints: &mut Complaints) {
@@ -218,9 +210,9 @@ fn report(setup: &Setup, result: &Result<(), PushError>, complaints: &mut Compla
                 push.last_failure_ms = Some(setup.clock.now_ms());
                 push.last_error = Some(error.cause().to_owned());
             }
-            if let Some(failures) = complaints.failures.add(1, setup.clock.uptime()) {
+            if let Some(failures) = complaints.failures.again(1, setup.clock.uptime()) {
                 complaints.told = true;
-                log::warn!("push failed, the rows stay failures={failures} cause={:?}", error.cause());
+                log::warn!(failures, cause = error.cause(); "push failed, the rows stay");
             }
         }
     }
@@ -235,44 +227,15 @@ fn recovered(setup: &Setup, complaints: &mut Complaints) {
 
 #[derive(Debug, Default)]
 struct Complaints {
-    failures: Complaint,
+    failures: Repeats,
     /// Whether a failure was logged since it last worked.
     told: bool,
-    rejections: Complaint,
-}
-
-/// A fault that repeats is logged the first time, then once a minute with its count.
-#[derive(Debug, Default)]
-struct Complaint {
-    logged_at: Option<Duration>,
-    count: u64,
-}
-
-/// style.md: a fault that repeats.
-const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
-
-impl Complaint {
-    /// How many there were since the last line, if it is time for another.
-    fn add(&mut self, count: u64, uptime: Duration) -> Option<u64> {
-        self.count += count;
-        if self.logged_at.is_some_and(|at| uptime < at + COMPLAINT_EVERY) {
-            return None;
-        }
-        self.logged_at = Some(uptime);
-        Some(std::mem::take(&mut self.count))
-    }
+    rejections: Repeats,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_fault_that_repeats_is_logged_once_a_minute_with_its_count() {
-        let mut complaint = Complaint::default();
-        let logged: Vec<_> = [0, 1, 59, 60, 61, 200].map(|s| complaint.add(1, Duration::from_secs(s))).into();
-        assert_eq!(logged, [Some(1), None, None, Some(3), None, Some(2)]);
-    }
 
     #[test]
     fn what_a_stranger_wrote_is_cut() {

@@ -232,7 +232,7 @@ impl Pusher {
     }
 
     fn failed(&self, cause: String) -> PushError {
-        log::warn!("push cannot run cause={cause:?}");
+        log::warn!(cause = cause.as_str(); "push cannot run");
         let mut push = self.setup.stats.push();
         push.failures += 1;
         push.failures_in_row = push.failures_in_row.saturating_add(1);
