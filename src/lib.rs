@@ -13,6 +13,7 @@ pub mod push;
 pub mod queue;
 pub mod serve;
 pub mod shutdown;
+pub mod space;
 pub mod stats;
 pub mod store;
 pub mod wire;

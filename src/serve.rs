@@ -5,7 +5,6 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,6 +24,7 @@ use crate::logging;
 use crate::push::Pusher;
 use crate::queue::{self, Queue, Window};
 use crate::shutdown::{Deadline, Signals, Stop, Token, stopped};
+use crate::space::directory_of;
 use crate::stats::Stats;
 use crate::store::{Command, Ended, Options, Writer};
 
@@ -218,7 +218,7 @@ impl Sidecar {
     }
 
     fn collect(&self, stop: Token) -> impl Future<Output = ()> + 'static {
-        let disk = self.config.db_path.parent().unwrap_or(Path::new("/")).to_owned();
+        let disk = directory_of(&self.config.db_path).to_owned();
         let collector = Collector::new(Sources { root: "/".into(), disk });
         let interval = self.config.metrics_interval;
         let (queue, stats, clock) = (self.queue.clone(), Arc::clone(&self.stats), self.clock.clone());

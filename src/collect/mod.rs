@@ -11,11 +11,10 @@ mod rates;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::statvfs::statvfs;
 use smol::Timer;
 use smol::channel::Receiver;
 use smol::future::FutureExt;
@@ -23,6 +22,7 @@ use smol::future::FutureExt;
 use crate::clock::Clock;
 use crate::event::{Event, EventId, Kind, SystemMetric};
 use crate::queue::{Offer, Queue};
+use crate::space::Space;
 use crate::stats::Stats;
 
 use cgroup::Groups;
@@ -150,11 +150,10 @@ impl Collector {
     fn disk(&self, sample: &mut SystemMetric) {
         sample.disk_path = Some(self.disk.to_string_lossy().into());
         let Some(space) = Space::of(&self.disk) else { return };
-        sample.disk_total_bytes = Some(space.total_bytes);
-        sample.disk_used_bytes = Some(space.used_bytes);
-        sample.disk_free_bytes = Some(space.free_bytes);
-        let usable = space.used_bytes.saturating_add(space.free_bytes);
-        sample.disk_percent = (usable > 0).then(|| percent(space.used_bytes as f64, usable as f64));
+        sample.disk_total_bytes = i64::try_from(space.total_bytes).ok();
+        sample.disk_used_bytes = i64::try_from(space.used_bytes).ok();
+        sample.disk_free_bytes = i64::try_from(space.free_bytes).ok();
+        sample.disk_percent = space.used_percent();
     }
 
     /// Names each field once. Throttling and swap are left out: there are machines that have none.
@@ -229,26 +228,4 @@ fn fill_cpu(sample: &mut SystemMetric, before: Option<&CpuCounters>, now: Option
 
 fn percent(part: f64, whole: f64) -> f64 {
     part * 100.0 / whole
-}
-
-/// Space on a volume.
-struct Space {
-    total_bytes: i64,
-    used_bytes: i64,
-    /// Without what is reserved for root.
-    free_bytes: i64,
-}
-
-impl Space {
-    fn of(path: &Path) -> Option<Space> {
-        let volume = statvfs(path).ok()?;
-        let bytes = |blocks: u64| i64::try_from(u128::from(blocks) * u128::from(volume.fragment_size())).ok();
-        let total_bytes = bytes(volume.blocks())?;
-        let free_with_reserve = bytes(volume.blocks_free())?;
-        Some(Space {
-            total_bytes,
-            used_bytes: (total_bytes - free_with_reserve).max(0),
-            free_bytes: bytes(volume.blocks_available())?,
-        })
-    }
 }

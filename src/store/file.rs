@@ -13,9 +13,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::migrate::{self, MigrateError};
 use super::options::{self, PragmaError, Whose};
 use super::prune::{self, Rows};
-use super::volume::{self, LockError, Room};
+use super::volume::{self, LockError};
 use super::wal;
 use crate::config::{RetentionConfig, Sync};
+use crate::space::{Space, directory_of};
 
 /// How the file is opened and kept.
 #[derive(Debug, Clone)]
@@ -122,8 +123,7 @@ impl Fault {
 const NOTHING_FREE_BYTES: u64 = 64 << 10;
 
 fn nothing_free(path: &Path) -> bool {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    Room::of(directory).is_ok_and(|room| room.free_bytes < NOTHING_FREE_BYTES)
+    Space::of(directory_of(path)).is_some_and(|space| space.free_bytes < NOTHING_FREE_BYTES)
 }
 
 /// The open file: the only read-write connection there is.
@@ -216,7 +216,10 @@ pub fn move_aside(path: &Path, why: &str, now_ms: i64) -> io::Result<PathBuf> {
 
 /// Makes the directory of the file, if it is not there, for nobody but us to look into.
 pub fn make_directory(path: &Path) -> Result<(), OpenError> {
-    let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty() && !d.exists()) else { return Ok(()) };
+    let directory = directory_of(path);
+    if directory.exists() {
+        return Ok(());
+    }
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|cause| OpenError::Io { path: directory.display().to_string(), cause })
 }
@@ -232,6 +235,5 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(directory)?.sync_all()
+    fs::File::open(directory_of(path))?.sync_all()
 }

@@ -1,5 +1,5 @@
 //! What lies beside the database on its volume: the lock that keeps a second instance out, the
-//! ballast that is let go when the disk is full, and the room that is left.
+//! ballast that is let go when the disk is full.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -7,7 +7,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg, posix_fallocate};
-use nix::sys::statvfs::statvfs;
 
 /// What SQLite needs to delete rows and give pages back when nothing else is free: the log of the
 /// deletes, and the pages that the checkpoint before them writes.
@@ -122,33 +121,6 @@ impl Ballast {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
-    }
-}
-
-/// Room on a volume, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Free for us.
-    pub free_bytes: u64,
-    /// Used by anybody.
-    pub used_bytes: u64,
-}
-
-impl Room {
-    /// Asks the volume that `path` is on.
-    pub fn of(path: &Path) -> io::Result<Room> {
-        let stat = statvfs(path)?;
-        let unit = stat.fragment_size();
-        Ok(Room {
-            free_bytes: stat.blocks_available() * unit,
-            used_bytes: stat.blocks().saturating_sub(stat.blocks_free()) * unit,
-        })
-    }
-
-    /// Used of what can be used, in percent, as `df` shows it.
-    pub fn used_percent(self) -> f64 {
-        let all = self.used_bytes + self.free_bytes;
-        if all == 0 { 100.0 } else { self.used_bytes as f64 * 100.0 / all as f64 }
     }
 }
 

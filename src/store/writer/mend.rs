@@ -1,15 +1,14 @@
 //! What goes wrong, and what is done about it: a full disk, a broken file, a file that vanished.
 
-use std::path::Path;
-
 use rusqlite::ErrorCode;
 
 use super::{Ages, Refusing, Writer};
 use crate::clock::rfc3339_utc;
+use crate::space::{Space, directory_of};
 use crate::stats::Pruned;
 use crate::store::file::{self, Database, Fault, OpenError};
 use crate::store::limits::{self, Which};
-use crate::store::volume::{BALLAST_BYTES, Room};
+use crate::store::volume::BALLAST_BYTES;
 use crate::store::{prune, wal};
 
 /// Steps of pruning that one full disk may cost before the request is refused.
@@ -127,16 +126,15 @@ impl Writer {
     }
 
     pub(super) fn full_reason(&self) -> String {
-        let free = self.room().map_or("unknown".to_owned(), |room| room.free_bytes.to_string());
+        let free = self.space().map_or("unknown".to_owned(), |space| space.free_bytes.to_string());
         format!(
             "the volume of {} is full ({free} bytes free) and no row can be removed that the remote has; free some MB on it",
             self.options.path.display()
         )
     }
 
-    pub(super) fn room(&self) -> Option<Room> {
-        let directory = self.options.path.parent().filter(|d| !d.as_os_str().is_empty());
-        Room::of(directory.unwrap_or(Path::new("."))).ok()
+    pub(super) fn space(&self) -> Option<Space> {
+        Space::of(directory_of(&self.options.path))
     }
 }
 

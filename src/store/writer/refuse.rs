@@ -61,7 +61,7 @@ impl Writer {
             return true;
         }
         self.ballast.take().is_ok()
-            && self.room().is_some_and(|room| room.free_bytes >= RESUME_BYTES)
+            && self.space().is_some_and(|space| space.free_bytes >= RESUME_BYTES)
             && self.can_commit()
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Command, Refusing, Writer};
 use crate::event::Table;
 use crate::queue::Inbox;
+use crate::space::Space;
 use crate::store::limits::{self, Sizes, Step, Which};
-use crate::store::volume::Room;
 use crate::store::{prune, wal};
 
 /// How often ages and the volume are looked at.
@@ -44,7 +44,7 @@ impl Writer {
 
     /// Takes one step for the limits, and says which.
     fn keep_limits(&mut self) -> rusqlite::Result<Step> {
-        let disk_percent = self.room().map(Room::used_percent);
+        let disk_percent = self.space().and_then(Space::used_percent);
         let now_ms = self.ages.now_ms(&self.clock);
         let Some(database) = &mut self.database else { return Ok(Step::Rest) };
         let (pages, free_pages) = database.pages()?;
