@@ -15,6 +15,7 @@ use super::options::{self, PragmaError, Whose};
 use super::prune::{self, Rows};
 use super::volume::{self, LockError};
 use super::wal;
+use crate::clock::compact_utc;
 use crate::config::{RetentionConfig, Sync};
 use crate::space::{Space, directory_of};
 
@@ -202,16 +203,46 @@ impl Database {
 }
 
 /// Moves a broken file out of the way, with its log, under a name that says when. Returns that name.
-pub fn move_aside(path: &Path, why: &str, now_ms: i64) -> io::Result<PathBuf> {
-    let to = volume::beside(path, &format!(".{why}-{}", crate::clock::compact_utc(now_ms)));
-    for suffix in ["", "-wal", "-shm"] {
-        match fs::rename(volume::beside(path, suffix), volume::beside(&to, suffix)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+pub fn move_broken_aside(path: &Path, now_ms: i64) -> io::Result<PathBuf> {
+    let to = free_name(path, "corrupt", now_ms);
+    for suffix in BELONGINGS {
+        rename_if_there(&volume::beside(path, suffix), &volume::beside(&to, suffix))?;
     }
     sync_directory(path)?;
     Ok(to)
+}
+
+/// Moves out of the way what lies in the place of our file, which has vanished. Our log must not
+/// stay with it: SQLite would take the two for one database, and write our pages into theirs.
+pub fn move_stranger_aside(path: &Path, now_ms: i64) -> io::Result<PathBuf> {
+    let to = free_name(path, "replaced", now_ms);
+    rename_if_there(&volume::beside(path, "-wal"), &volume::beside(&to, ".lost-log"))?;
+    rename_if_there(&volume::beside(path, "-shm"), &volume::beside(&to, ".lost-shm"))?;
+    rename_if_there(path, &to)?;
+    sync_directory(path)?;
+    Ok(to)
+}
+
+/// What belongs to a database file, by what is added to its name.
+const BELONGINGS: [&str; 3] = ["", "-wal", "-shm"];
+
+/// `<path>.<why>-<time>`, with a number where that is taken: two in one second keep their own names.
+fn free_name(path: &Path, why: &str, now_ms: i64) -> PathBuf {
+    let name = format!(".{why}-{}", compact_utc(now_ms));
+    let mut to = volume::beside(path, &name);
+    let mut number = 1;
+    while [".lost-log"].iter().chain(&BELONGINGS).any(|suffix| volume::beside(&to, suffix).exists()) {
+        number += 1;
+        to = volume::beside(path, &format!("{name}-{number}"));
+    }
+    to
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the directory of the file, if it is not there, for nobody but us to look into.

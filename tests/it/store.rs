@@ -266,7 +266,17 @@ fn a_file_deleted_or_replaced_under_us_is_noticed_before_anything_is_acknowledge
     let b = event();
     assert_eq!(store.store(vec![b.clone()]), Outcome::Stored { stored: 1, duplicates: 0 });
     assert!(store.has(b.id));
-    assert_eq!(store.stats.store().incidents.len(), 2);
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE others (x)").unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.stats.store().incidents.len(), 3);
+    let names: Vec<PathBuf> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let theirs = names.iter().filter(|path| {
+        let name = path.to_string_lossy();
+        let aside = name.contains(".replaced-") && !name.contains(".lost-");
+        aside && Connection::open(path).unwrap().prepare("SELECT * FROM theirs").is_ok()
+    });
+    assert_eq!(theirs.count(), 1, "what lay in our place is kept, each under its own name");
     store.check_laws();
 }
 

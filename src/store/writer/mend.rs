@@ -57,7 +57,7 @@ impl Writer {
         // Closed without a checkpoint: nothing more is written into a file that is broken.
         self.database = None;
         let now_ms = self.clock.now_ms();
-        match file::move_aside(&self.options.path, "corrupt", now_ms) {
+        match file::move_broken_aside(&self.options.path, now_ms) {
             Ok(to) => self.incident(format!(
                 "{}: the database was broken ({error}); it was moved to {} and a new one was begun",
                 rfc3339_utc(now_ms),
@@ -75,7 +75,7 @@ impl Writer {
             rfc3339_utc(now_ms)
         );
         // What lies there now is not ours, or is a log without its file.
-        match file::move_aside(&self.options.path, "replaced", now_ms) {
+        match file::move_stranger_aside(&self.options.path, now_ms) {
             Ok(to) if to.exists() => said.push_str(&format!(" (what was in its place is now {})", to.display())),
             Ok(_) => {}
             Err(failed) => said.push_str(&format!(" (what is in its place cannot be moved: {failed})")),
