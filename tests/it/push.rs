@@ -1,6 +1,5 @@
 //! The push against a sink made by hand, over real sockets.
 
-mod sink;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +18,9 @@ use openclaw_trace::push::backoff::Backoff;
 use openclaw_trace::push::{LastPush, Pusher, Setup};
 use openclaw_trace::stats::Stats;
 
-use self::sink::{PATIENCE, Say, Seen, Sink, tls_file};
 use self::store::Store;
+use crate::support::PATIENCE;
+use crate::support::sink::{Say, Seen, Sink, tls_file};
 
 const BYTES_MAX: usize = 4000;
 

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// No test waits longer than this for anything: then it fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use super::PATIENCE;
 
 /// What the sink does with one request.
 pub enum Say {
