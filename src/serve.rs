@@ -8,7 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use async_net::TcpListener;
@@ -195,7 +195,11 @@ impl Sidecar {
             None
         };
         match hurried.or(push).await {
-            None => log::info!("the last push is skipped, unsent rows wait in the file"),
+            None => {
+                // What is in flight is cancelled: its connection to the file would keep the log alive.
+                pusher.push_once(Instant::now()).await;
+                log::info!("the last push is skipped, unsent rows wait in the file");
+            }
             Some(last) => {
                 let unfinished = last.unfinished.as_deref().unwrap_or("none");
                 log::info!(batches = last.batches, rows = last.rows, unfinished; "pushed a last time");
