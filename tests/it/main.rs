@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod collect;
+mod cuts;
 mod http;
 mod push;
 mod store;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use openclaw_trace::event::Table;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -29,6 +30,8 @@ pub enum Say {
     Truncate,
     /// Answers 200 when told to.
     Wait(Receiver<()>),
+    /// Answers 200 after this time.
+    Late(Duration),
 }
 
 impl Say {
@@ -60,15 +63,32 @@ impl Seen {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
+
+    /// Table and id of every row in the body.
+    pub fn rows(&self) -> Vec<(Table, String)> {
+        let body = self.json();
+        let rows_of = |table: Table| {
+            let rows = body[table.name()].as_array().unwrap();
+            rows.iter().map(|row| (table, row["trace_id"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        Table::ALL.into_iter().flat_map(rows_of).collect()
+    }
 }
 
-#[derive(Default)]
 struct State {
     script: VecDeque<Say>,
+    /// What is said when the script is over.
+    after: fn() -> Say,
     seen: Vec<Seen>,
     /// Connections that a hanging client has closed.
     hung_up: usize,
     stopping: bool,
+}
+
+impl State {
+    fn next(&mut self) -> Say {
+        self.script.pop_front().unwrap_or_else(self.after)
+    }
 }
 
 /// One connection is served at a time.
@@ -80,7 +100,12 @@ pub struct Sink {
 impl Sink {
     /// Answers as `script` says, and then 200 to everything.
     pub fn start(script: Vec<Say>) -> Sink {
-        Sink::with(script, None)
+        Sink::with(script, Say::ok, None)
+    }
+
+    /// Answers the same to everything.
+    pub fn always(say: fn() -> Say) -> Sink {
+        Sink::with(Vec::new(), say, None)
     }
 
     /// The same over TLS, with the certificate in `tests/data/tls`.
@@ -89,13 +114,15 @@ impl Sink {
         let key = PrivateKeyDer::from_pem_file(tls_file("server.key")).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        Sink::with(script, Some(Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap())))
+        let tls = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
+        Sink::with(script, Say::ok, Some(Arc::new(tls)))
     }
 
-    fn with(script: Vec<Say>, tls: Option<Arc<ServerConfig>>) -> Sink {
+    fn with(script: Vec<Say>, after: fn() -> Say, tls: Option<Arc<ServerConfig>>) -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new((Mutex::new(State { script: script.into(), ..State::default() }), Condvar::new()));
+        let state = State { script: script.into(), after, seen: Vec::new(), hung_up: 0, stopping: false };
+        let state = Arc::new((Mutex::new(state), Condvar::new()));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -167,7 +194,7 @@ fn serve(stream: impl Read + Write, shared: &(Mutex<State>, Condvar)) -> io::Res
                 return Ok(());
             }
         }
-        let say = shared.0.lock().unwrap().script.pop_front().unwrap_or_else(Say::ok);
+        let say = shared.0.lock().unwrap().next();
         if matches!(say, Say::CloseEarly) {
             return Ok(());
         }
@@ -178,7 +205,7 @@ fn serve(stream: impl Read + Write, shared: &(Mutex<State>, Condvar)) -> io::Res
         stream.read_exact(&mut seen.body)?;
         seen.taken = match &say {
             Say::Status(status, _, body) => *status == 200 && body.starts_with('{'),
-            Say::TakeAndClose | Say::Truncate | Say::Wait(_) => true,
+            Say::TakeAndClose | Say::Truncate | Say::Wait(_) | Say::Late(_) => true,
             Say::Hang | Say::CloseEarly => false,
         };
         shared.0.lock().unwrap().seen.push(seen);
@@ -195,6 +222,10 @@ fn answer<S: Read + Write>(stream: &mut BufReader<S>, say: Say, shared: &(Mutex<
         Say::Status(status, headers, body) => (status, headers, body),
         Say::Wait(go) => {
             go.recv().unwrap();
+            (200, "", String::new())
+        }
+        Say::Late(time) => {
+            thread::sleep(time);
             (200, "", String::new())
         }
         Say::Hang => {

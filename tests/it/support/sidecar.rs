@@ -1,0 +1,132 @@
+//! The real program as a child process, which does not outlive the test.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::PATIENCE;
+use super::client::Client;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_openclaw-trace");
+
+/// `openclaw-trace serve` on a free port of loopback.
+pub struct Sidecar {
+    child: Child,
+    log: Arc<(Mutex<Log>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Vec<String>,
+    /// Nobody writes to it any more: the process has ended.
+    closed: bool,
+}
+
+impl Sidecar {
+    /// Starts it on a database with these further variables, and returns when it listens.
+    pub fn start(db: &Path, env: &[(&str, &str)]) -> Sidecar {
+        let sidecar = Sidecar::spawn(db, env);
+        sidecar.address();
+        sidecar
+    }
+
+    /// The same, but returns at once.
+    pub fn spawn(db: &Path, env: &[(&str, &str)]) -> Sidecar {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().env("TRACE_PORT", "0").env("TRACE_DB_PATH", db).envs(env.iter().copied());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::<(Mutex<Log>, Condvar)>::default();
+        let shared = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                shared.0.lock().unwrap().lines.push(line);
+                shared.1.notify_all();
+            }
+            shared.0.lock().unwrap().closed = true;
+            shared.1.notify_all();
+        });
+        Sidecar { child, log }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        let line = self.wait_line("msg=listening ");
+        line.split_once("addr=").and_then(|(_, address)| address.parse().ok()).unwrap()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address()).unwrap()
+    }
+
+    /// Status and body of `/health`.
+    pub fn health(&self) -> (u16, Value) {
+        let answer = self.client().fetch("/health").unwrap();
+        (answer.status, answer.json())
+    }
+
+    /// Waits for a line of the log with `part` in it.
+    pub fn wait_line(&self, part: &str) -> String {
+        let found = |log: &Log| log.lines.iter().find(|line| line.contains(part)).cloned();
+        let log = self.log.0.lock().unwrap();
+        let waiting = |log: &mut Log| found(log).is_none() && !log.closed;
+        let log = self.log.1.wait_timeout_while(log, PATIENCE, waiting).unwrap().0;
+        let (line, log) = (found(&log), log.lines.join("\n"));
+        line.unwrap_or_else(|| panic!("{part:?} is not in the log:\n{log}"))
+    }
+
+    pub fn log(&self) -> String {
+        self.log.0.lock().unwrap().lines.join("\n")
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// kill -9, and returns when the process is gone.
+    pub fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        self.child.wait().unwrap();
+    }
+
+    /// The exit code, if it exits by itself within this time.
+    pub fn exit_within(&mut self, time: Duration) -> Option<i32> {
+        let log = self.log.0.lock().unwrap();
+        let closed = self.log.1.wait_timeout_while(log, time, |log| !log.closed).unwrap().0.closed;
+        if closed { self.child.wait().unwrap().code() } else { None }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        // It may have ended before.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Both laws of nothing vanishing uncounted, as `/health` tells them.
+pub fn check_laws(health: &Value) {
+    let sum = |counts: &Value| counts.as_object().unwrap().values().map(|n| n.as_i64().unwrap()).sum::<i64>();
+    let events = &health["events"];
+    let count = |name: &str| events[name].as_i64().unwrap();
+    let settled = ["stored", "duplicate", "invalid", "ignored", "in_flight"].map(count).iter().sum::<i64>();
+    assert_eq!(count("offered"), settled + sum(&events["refused"]), "{events}");
+    for (table, rows) in health["database"]["rows"].as_object().unwrap() {
+        let count = |name: &str| rows[name].as_i64().unwrap();
+        assert_eq!(count("stored"), count("present") + sum(&rows["pruned"]), "{table}: {rows}");
+        assert_eq!(rows["pruned"]["foreign"], 0, "{table}: rows were lost, and found out by counting");
+    }
+}
