@@ -11,12 +11,12 @@ use fastrand::Rng;
 use nix::sys::signal::Signal;
 use openclaw_trace::event::Table;
 
-use self::found::{Found, open, sound, trace_ids};
+use self::found::{Found, sound, trace_ids};
 use self::load::{Load, Sent};
-use crate::support::PATIENCE;
 use crate::support::dir::TempDir;
 use crate::support::sidecar::{Sidecar, check_laws};
 use crate::support::sink::{Say, Sink};
+use crate::support::{PATIENCE, read_only};
 
 /// A cut with fewer acknowledgements before it proves nothing.
 const ACKNOWLEDGED_MIN: usize = 20;
@@ -158,7 +158,7 @@ impl Stopped {
 
 /// The last id of a table, and the last that the remote has.
 fn ids(db: &Path, table: Table) -> (Option<i64>, Option<i64>) {
-    let conn = open(db);
+    let conn = read_only(db);
     let name = table.name();
     let last = conn.query_row(&format!("SELECT max(id) FROM {name}"), [], |row| row.get(0)).unwrap();
     let cursor = "SELECT max(last_id) FROM push_cursor WHERE table_name = ?1";

@@ -7,5 +7,6 @@ mod collect;
 mod cuts;
 mod http;
 mod push;
+mod replay;
 mod store;
 mod support;

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use openclaw_trace::event::Table;
-use rusqlite::{Connection, OpenFlags};
 
 use super::load::{RowId, Sent};
+use crate::support::read_only;
 
 /// The rows of a file, as far as it was read.
 #[derive(Default)]
@@ -26,7 +26,7 @@ impl Found {
 
     /// Reads the rows that came since the last time.
     pub fn read_on(&mut self, db: &Path) {
-        let conn = open(db);
+        let conn = read_only(db);
         for table in Table::ALL {
             let span = if table == Table::LlmTraces { "otel_span_id" } else { "NULL" };
             let sql = format!("SELECT id, trace_id, {span} FROM {} WHERE id > ?1 ORDER BY id", table.name());
@@ -60,7 +60,7 @@ impl Found {
 
 /// Table and `trace_id` of every row.
 pub fn trace_ids(db: &Path) -> HashSet<RowId> {
-    let conn = open(db);
+    let conn = read_only(db);
     let ids_of = |table: Table| {
         let mut statement = conn.prepare(&format!("SELECT trace_id FROM {}", table.name())).unwrap();
         let ids = statement.query_map([], |row| Ok((table, row.get(0)?))).unwrap();
@@ -71,9 +71,5 @@ pub fn trace_ids(db: &Path) -> HashSet<RowId> {
 
 /// What SQLite finds wrong with the file: `ok` if nothing. `check` is one of its two pragmas.
 pub fn sound(db: &Path, check: &str) -> String {
-    open(db).query_row(&format!("PRAGMA {check}"), [], |row| row.get(0)).unwrap()
-}
-
-pub fn open(db: &Path) -> Connection {
-    Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+    read_only(db).query_row(&format!("PRAGMA {check}"), [], |row| row.get(0)).unwrap()
 }
