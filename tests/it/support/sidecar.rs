@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +28,11 @@ struct Log {
     lines: Vec<String>,
     /// Nobody writes to it any more: the process has ended.
     closed: bool,
+}
+
+/// Runs a command that ends by itself.
+pub fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
+    Command::new(PROGRAM).args(args).env_clear().envs(env.iter().copied()).stdin(Stdio::null()).output().unwrap()
 }
 
 impl Sidecar {
@@ -73,6 +78,11 @@ impl Sidecar {
         (answer.status, answer.json())
     }
 
+    /// Asks for `/health` until it is as wanted.
+    pub fn wait_health(&self, what: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
+        wait_until(what, || Some(self.health()).filter(|(status, health)| wanted(*status, health))).1
+    }
+
     /// Waits for a line of the log with `part` in it.
     pub fn wait_line(&self, part: &str) -> String {
         let found = |log: &Log| log.lines.iter().find(|line| line.contains(part)).cloned();
@@ -104,6 +114,17 @@ impl Sidecar {
         if closed { self.child.wait().unwrap().code() } else { None }
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub fn memory_high_water_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    pub fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().count()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
@@ -128,5 +149,19 @@ pub fn check_laws(health: &Value) {
         let count = |name: &str| rows[name].as_i64().unwrap();
         assert_eq!(count("stored"), count("present") + sum(&rows["pruned"]), "{table}: {rows}");
         assert_eq!(rows["pruned"]["foreign"], 0, "{table}: rows were lost, and found out by counting");
+    }
+}
+
+/// Asks again and again until there is an answer.
+pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    /// Between two questions.
+    const PAUSE: Duration = Duration::from_millis(5);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(std::time::Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(PAUSE);
     }
 }
