@@ -2,7 +2,8 @@
 
 pub mod client;
 pub mod dir;
-
+pub mod otlp;
+pub mod server;
 pub mod sidecar;
 pub mod sink;
 
@@ -14,11 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 /// No test waits longer than this for anything: then it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-    Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
 /// A connection to a database that changes nothing in it.
 pub fn read_only(db: &Path) -> Connection {
-pub mod otlp;
-pub mod server;
-pub mod sink;
-use std::time::Duration;
+    Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
 }
