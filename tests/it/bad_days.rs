@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::iter;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
@@ -145,6 +146,29 @@ fn a_full_volume_of_rows_that_must_stay_refuses_says_why_and_recovers_by_itself(
     assert_eq!(health["events"]["stored"], acknowledged);
     stop(sidecar);
     assert_eq!(rows(&db), acknowledged);
+}
+
+#[test]
+fn a_start_on_a_full_volume_refuses_until_there_is_room() {
+    let Some(dir) = TempDir::on_tmpfs("full-start", VOLUME) else { return };
+    let db = dir.join("trace.db");
+    // Rows that must stay: there is an endpoint, and the first push is far away.
+    let env = [NO_SAMPLES, ("TRACE_PUSH_ENDPOINT", "http://127.0.0.1:1/"), ("TRACE_PUSH_INTERVAL", "1d")];
+    let sidecar = Sidecar::start(&db, &env);
+    let mut client = sidecar.client();
+    fill(&dir.join("stranger"));
+    let acknowledged = iter::repeat_with(|| taken(&post(&mut client))).take_while(|taken| *taken).count();
+    sidecar.kill();
+
+    let sidecar = Sidecar::start(&db, &env);
+    let mut client = sidecar.client();
+    wait_until("a POST that is refused", || (!taken(&post(&mut client))).then_some(()));
+    assert_eq!(sidecar.health().0, 503);
+    fs::remove_file(dir.join("stranger")).unwrap();
+    post_until_taken(&mut client);
+    let stored = rows(&db);
+    assert!(stored > acknowledged * ROWS, "{stored} rows, {acknowledged} requests before");
+    stop(sidecar);
 }
 
 #[test]
