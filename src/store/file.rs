@@ -194,11 +194,14 @@ impl Database {
         Ok((pages("PRAGMA page_count")? as u64, pages("PRAGMA freelist_count")? as u64))
     }
 
-    /// Moves the log into the file and closes both. What cannot be moved stays in the log.
-    pub fn close(self) -> rusqlite::Result<wal::Checkpoint> {
-        let done = wal::truncate(&self.conn);
-        self.conn.close().map_err(|(_, error)| error)?;
-        done
+    /// Moves the log into the file. What cannot be moved stays in the log.
+    pub fn empty_log(&self) -> rusqlite::Result<wal::Checkpoint> {
+        wal::truncate(&self.conn)
+    }
+
+    /// Closes the file.
+    pub fn close(self) -> rusqlite::Result<()> {
+        self.conn.close().map_err(|(_, error)| error)
     }
 }
 

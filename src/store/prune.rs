@@ -138,7 +138,9 @@ pub fn remove(
     let account = &mut rows[table.index()];
     account.present -= removed as i64;
     account.pruned[cause as usize] += removed as i64;
-    account.unsynced = account.unsynced.min(count_after(conn, table, account.synced_id)?);
+    if matches!(which, Which::AnyMetrics | Which::AnyEvents) {
+        count_unsynced(conn, table, account);
+    }
     Ok(removed)
 }
 
@@ -171,7 +173,7 @@ pub fn confirm(
     for (table, id) in cursors {
         let account = &mut rows[table.index()];
         account.synced_id = account.synced_id.max(*id);
-        account.unsynced = count_after(conn, *table, account.synced_id)?;
+        count_unsynced(conn, *table, account);
     }
     Ok(())
 }
@@ -182,6 +184,14 @@ pub fn cursor(conn: &Connection, destination: &str, table: Table) -> rusqlite::R
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query([destination, table.name()])?;
     Ok(rows.next()?.map(|row| row.get(0)).transpose()?.unwrap_or(0))
+}
+
+/// After a commit: what was done is done, so a count that fails leaves the old number.
+fn count_unsynced(conn: &Connection, table: Table, account: &mut TableRows) {
+    match count_after(conn, table, account.synced_id) {
+        Ok(unsynced) => account.unsynced = unsynced,
+        Err(error) => log::debug!(error:% = error; "the unsynced rows cannot be counted"),
+    }
 }
 
 fn count_after(conn: &Connection, table: Table, id: i64) -> rusqlite::Result<i64> {

@@ -426,3 +426,19 @@ fn a_full_disk_without_anything_to_prune_refuses_says_why_and_recovers_when_ther
     assert!(matches!(store.store(vec![event()]), Outcome::Stored { stored: 1, .. }));
     store.check_laws();
 }
+
+#[test]
+fn stopping_on_a_full_disk_moves_the_log_into_the_file_with_the_ballasts_room() {
+    let Some(dir) = TempDir::on_tmpfs("stop", "8m") else { return };
+    let path = dir.join("t.db");
+    let mut store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    store.store((0..50).map(|_| event_at(NOW, 3000)).collect());
+    fill(&dir.join("stranger"));
+    let mut stored = 50;
+    while let Outcome::Stored { stored: more, .. } = store.store((0..20).map(|_| event_at(NOW, 3000)).collect()) {
+        stored += i64::from(more);
+    }
+    assert_eq!(store.close(), Ended { lost: 0, log_is_empty: true });
+    assert!(!dir.join("t.db-wal").exists());
+    assert_eq!(store.count(Table::CustomEvents), stored);
+}

@@ -128,7 +128,7 @@ impl Writer {
     pub(super) fn full_reason(&self) -> String {
         let free = self.space().map_or("unknown".to_owned(), |space| space.free_bytes.to_string());
         format!(
-            "the volume of {} is full ({free} bytes free) and no row can be removed that the remote has; free some MB on it",
+            "the volume of {} is full ({free} bytes free), and removing what the remote has did not help; free some MB on it",
             self.options.path.display()
         )
     }

@@ -211,7 +211,10 @@ impl Writer {
         let mut last = (Refusing::Failing, "the database could not be mended".to_owned());
         for _ in 0..ATTEMPTS_MAX {
             let Some(database) = &mut self.database else {
-                self.reopen().map_err(|error| (Refusing::Failing, error.to_string()))?;
+                self.reopen().map_err(|error| match error.fault(&self.options.path) {
+                    Fault::Full => (Refusing::DiskFull, self.full_reason()),
+                    _ => (Refusing::Failing, error.to_string()),
+                })?;
                 continue;
             };
             let started = Instant::now();
@@ -251,6 +254,8 @@ impl Writer {
         false
     }
 }
+
+// The end, and what is told of the writer.
 impl Writer {
     fn close(mut self, inbox: &Inbox<Command>) -> Ended {
         if !self.held.is_empty() {
@@ -259,15 +264,26 @@ impl Writer {
         let lost: usize = self.held.iter().map(|entry| entry.events.len()).sum();
         let held = std::mem::take(&mut self.held);
         inbox.settle(held.into_iter().map(|entry| (entry, Outcome::Refused(Refusal::StoreFailing))));
-        let log_is_empty = match self.database.take().map(Database::close) {
-            None => false,
-            Some(Ok(done)) => !done.blocked,
-            Some(Err(error)) => {
+        let log_is_empty = self.empty_log();
+        if let Some(Err(error)) = self.database.take().map(Database::close) {
+            log::warn!(error:% = error; "the database was not closed");
+        }
+        Ended { lost: lost as u64, log_is_empty }
+    }
+
+    /// Moves the log into the file, with the help of the ballast if the disk is full.
+    fn empty_log(&self) -> bool {
+        let Some(database) = &self.database else { return false };
+        let first = database.empty_log();
+        let full = matches!(&first, Err(error) if Fault::of(error, &self.options.path) == Fault::Full);
+        let last = if full && self.ballast.release().is_ok() { database.empty_log() } else { first };
+        match last {
+            Ok(done) => !done.blocked,
+            Err(error) => {
                 log::warn!(error:% = error; "the log stays beside the database, the next start reads it");
                 false
             }
-        };
-        Ended { lost: lost as u64, log_is_empty }
+        }
     }
 
     /// Tells what a commit changed: rows, and the length of the log.
