@@ -11,3 +11,4 @@ mod push;
 mod replay;
 mod store;
 mod support;
+mod tidy;
