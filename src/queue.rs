@@ -88,9 +88,9 @@ pub struct Batch {
 /// What became of an offer.
 #[must_use]
 #[derive(Debug)]
-pub enum Offer {
-    /// In the queue; the ticket tells when it is stored.
-    Queued(Ticket),
+pub enum Offer<T = Ticket> {
+    /// In the queue. A ticket tells when it is stored.
+    Queued(T),
     /// Nothing of it was taken, and it was counted. It may come again.
     Refused(Refusal),
     /// Nothing of it was taken: it can never fit.
@@ -162,40 +162,49 @@ impl<C> Queue<C> {
     }
 
     /// Offers the batch, whole or not at all. An empty batch is stored at once.
+    ///
+    /// Who drops the ticket before it is settled has told its client that nothing was stored: the
+    /// writer then leaves it out.
     pub fn offer(&self, batch: Batch) -> Offer {
-        let offered = batch.offered;
         let (reply, settled) = smol::channel::bounded(1);
-        let refusal = {
-            let mut state = self.shared.lock();
-            match state.refusal_of(&batch, &self.shared.limits) {
-                None if offered == 0 => None,
-                None => {
-                    self.shared.stats.count_queued(offered as u64);
-                    state.admit(Entry { events: batch.events, bytes: batch.bytes, reply: reply.clone() });
-                    self.shared.stats.queue.events_high_water.raise(state.events_held as i64);
-                    self.shared.publish(&state);
-                    self.shared.changed.notify_one();
-                    return Offer::Queued(Ticket { settled });
+        match self.put(batch, Some(reply)) {
+            Offer::Queued(()) => Offer::Queued(Ticket { settled }),
+            Offer::Refused(why) => Offer::Refused(why),
+            Offer::TooLarge => Offer::TooLarge,
+        }
+    }
+
+    /// Offers the batch likewise, and does not ask what becomes of it: once queued it is acknowledged.
+    pub fn give(&self, batch: Batch) -> Offer<()> {
+        self.put(batch, None)
+    }
+
+    fn put(&self, batch: Batch, reply: Option<Sender<Outcome>>) -> Offer<()> {
+        let Shared { limits, stats, changed, .. } = &*self.shared;
+        let offered = batch.offered;
+        let never = offered > limits.events_max || batch.bytes > limits.bytes_max;
+        let mut state = self.shared.lock();
+        match state.refusal_of(&batch, limits) {
+            None if offered == 0 => {
+                if let Some(reply) = reply {
+                    tell(&reply, Outcome::Stored { stored: 0, duplicates: 0 });
                 }
-                refusal => refusal,
+                Offer::Queued(())
             }
-        };
-        match refusal {
             None => {
-                let sent = reply.try_send(Outcome::Stored { stored: 0, duplicates: 0 });
-                debug_assert!(sent.is_ok(), "a new channel has room for one");
-                Offer::Queued(Ticket { settled })
+                stats.count_queued(offered as u64);
+                state.admit(Entry { events: batch.events, bytes: batch.bytes, reply });
+                stats.queue.events_high_water.raise(state.events_held as i64);
+                self.shared.publish(&state);
+                changed.notify_one();
+                Offer::Queued(())
             }
-            Some(_) if offered > self.shared.limits.events_max => {
-                self.shared.stats.count_invalid(offered as u64);
-                Offer::TooLarge
-            }
-            Some(_) if batch.bytes > self.shared.limits.bytes_max => {
-                self.shared.stats.count_invalid(offered as u64);
+            Some(_) if never => {
+                stats.count_invalid(offered as u64);
                 Offer::TooLarge
             }
             Some(refusal) => {
-                self.shared.stats.count_refused(refusal, offered as u64);
+                stats.count_refused(refusal, offered as u64);
                 Offer::Refused(refusal)
             }
         }
@@ -243,7 +252,14 @@ pub struct Entry {
     /// Its events, at least one.
     pub events: Vec<Event>,
     bytes: usize,
-    reply: Sender<Outcome>,
+    reply: Option<Sender<Outcome>>,
+}
+
+impl Entry {
+    /// Whether somebody waited for it and has given up.
+    pub fn is_abandoned(&self) -> bool {
+        self.reply.as_ref().is_some_and(Sender::is_closed)
+    }
 }
 
 /// What the writer does next.
@@ -304,9 +320,8 @@ impl<C> Inbox<C> {
                     self.shared.stats.count_given_back(why, entry.events.len() as u64);
                 }
             }
-            // Nobody listens when the client has gone, or never waited. The room for one is there.
-            if entry.reply.try_send(outcome).is_err() {
-                log::debug!("a request was settled after its client had gone");
+            if let Some(reply) = &entry.reply {
+                tell(reply, outcome);
             }
         }
         let mut state = self.shared.lock();
@@ -318,6 +333,19 @@ impl<C> Inbox<C> {
     /// From now on every offer is refused with `why`, until it is `None` again.
     pub fn refuse(&self, why: Option<Refusal>) {
         self.shared.lock().refusing = why;
+    }
+
+    /// Everything that waits, whatever the window says.
+    pub fn take_all(&self) -> Vec<Entry> {
+        let mut state = self.shared.lock();
+        state.events_queued = 0;
+        state.first_queued = None;
+        state.entries.drain(..).collect()
+    }
+
+    /// Takes no more events, as [`Queue::close`].
+    pub fn close(&self) {
+        self.shared.lock().open = false;
     }
 }
 
@@ -331,6 +359,13 @@ impl<C> Drop for Inbox<C> {
         let lost: usize = state.entries.drain(..).map(|entry| entry.events.len()).sum();
         state.commands.clear();
         self.shared.stats.count_given_back(Refusal::StoreFailing, lost as u64);
+    }
+}
+
+/// Answers somebody who may have gone. There is room for the one answer.
+fn tell(reply: &Sender<Outcome>, outcome: Outcome) {
+    if reply.try_send(outcome).is_err() {
+        log::debug!("a request was settled after its client had gone");
     }
 }
 
@@ -490,6 +525,17 @@ mod tests {
         assert_eq!(inbox.next(None).commands.len(), 1);
         assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 2, duplicates: 0 });
         assert_eq!(stats.ledger().in_flight, 0);
+    }
+
+    #[test]
+    fn a_request_whose_client_was_told_no_is_known_and_one_that_nobody_waits_for_is_not_mistaken_for_it() {
+        let (queue, inbox, _stats) = small(10);
+        let Offer::Queued(ticket) = queue.offer(batch(&queue, 1)) else { panic!("refused") };
+        assert!(matches!(queue.give(batch(&queue, 1)), Offer::Queued(())));
+        drop(ticket);
+        let abandoned: Vec<bool> = inbox.take_all().iter().map(Entry::is_abandoned).collect();
+        assert_eq!(abandoned, [true, false]);
+        assert!(inbox.next(Some(Duration::ZERO)).entries.is_empty());
     }
 
     #[test]

@@ -37,7 +37,7 @@ const EXIT_LOST: u8 = 1;
 const GATHER: Window = Window::Gather { events: 50, longest: Duration::from_millis(500) };
 /// The writer's stack: its deepest call is SQLite's, which keeps its own data on the heap.
 const WRITER_STACK_BYTES: usize = 512 << 10;
-/// Kept of the time to stop for the store alone, after everything else: an eighth, and no more than this.
+/// Kept of the time to stop for the file alone, after everything else: an eighth, and no more than this.
 const STORE_RESERVE_MAX: Duration = Duration::from_secs(2);
 
 /// Runs until a signal or an error ends it. Returns the exit code.
@@ -127,20 +127,24 @@ impl Sidecar {
 
         // From here on: the inputs first, then what they brought, then the remote, then the file.
         let deadline = Deadline::after(self.config.drain_timeout);
-        let reserve = (self.config.drain_timeout / 8).min(STORE_RESERVE_MAX);
         let hurry = Stop::default();
         let second_signal = self.hurry_on_next_signal(&hurry);
         let stopping = async {
             self.linger(&hurry.token()).await;
+            // Requests in flight may be slow: they get half of the time. Then the queue must be stored,
+            // and the last of it is for the file alone.
+            let left = deadline.left();
+            let for_requests = deadline.less(left / 2);
+            let for_queue = deadline.less((left / 8).min(STORE_RESERVE_MAX));
             http_stop.now();
-            deadline.less(reserve).bound("http", http).await;
+            for_requests.bound("http", http).await;
             collect_stop.now();
-            deadline.less(reserve).bound("collect", collecting).await;
+            for_queue.bound("collect", collecting).await;
             push_stop.now();
-            deadline.less(reserve).bound("push schedule", pushing).await;
-            deadline.less(reserve).bound("queue", self.drain()).await;
+            for_queue.bound("push schedule", pushing).await;
+            for_queue.bound("queue", self.drain()).await;
             if let Some(pusher) = &pusher {
-                self.push_last(pusher, deadline.less(reserve), &hurry.token()).await;
+                self.push_last(pusher, for_queue, &hurry.token()).await;
             }
             self.queue.command(Command::Close);
             deadline.bound("store", writer.ended.recv()).await

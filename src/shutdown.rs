@@ -108,6 +108,11 @@ impl Deadline {
         Deadline(self.0.checked_sub(time).unwrap_or(self.0))
     }
 
+    /// How long it is until then.
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
     /// The instant itself.
     pub fn instant(self) -> Instant {
         self.0

@@ -205,8 +205,8 @@ pub async fn run<C>(
         let kind = Kind::SystemMetric(Box::new(sample));
         let mut batch = queue.batch();
         batch.push(Event { id: EventId::new(now_ms), received_at_ms: now_ms, kind });
-        match queue.offer(batch) {
-            Offer::Queued(_) => {}
+        match queue.give(batch) {
+            Offer::Queued(()) => {}
             // The queue has counted it.
             Offer::Refused(why) => log::debug!(reason = why.name(); "a sample was refused"),
             Offer::TooLarge => log::debug!("a sample was larger than the queue"),

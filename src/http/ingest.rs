@@ -138,14 +138,20 @@ fn counted<C>(
 /// Offers the batch and waits for the commit if the acknowledgement promises one. Gives back how
 /// many events were stored before, as far as that is known.
 async fn store<C>(app: &App<C>, batch: Batch) -> Result<u32, Fault> {
-    match (app.queue.offer(batch), app.config.ack) {
-        (Offer::Queued(_), Ack::Queued) => Ok(0),
-        (Offer::Queued(ticket), Ack::Stored) => match ticket.settled().await {
+    match app.config.ack {
+        Ack::Queued => queued(app.queue.give(batch)).map(|()| 0),
+        Ack::Stored => match queued(app.queue.offer(batch))?.settled().await {
             Outcome::Stored { duplicates, .. } => Ok(duplicates),
             Outcome::Refused(refusal) => Err(refusal.into()),
         },
-        (Offer::Refused(refusal), _) => Err(refusal.into()),
-        (Offer::TooLarge, _) => Err(Fault::new(413, "too many records for one request, send fewer at a time")),
+    }
+}
+
+fn queued<T>(offer: Offer<T>) -> Result<T, Fault> {
+    match offer {
+        Offer::Queued(queued) => Ok(queued),
+        Offer::Refused(refusal) => Err(refusal.into()),
+        Offer::TooLarge => Err(Fault::new(413, "too many records for one request, send fewer at a time")),
     }
 }
 

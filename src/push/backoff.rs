@@ -14,7 +14,7 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// 1 s to 5 min: push.md, section 6.
+    /// 1 s to 5 min: soon after a hiccup, and no burden on a remote that is down for days.
     fn default() -> Backoff {
         Backoff { least: Duration::from_secs(1), most: Duration::from_secs(300) }
     }

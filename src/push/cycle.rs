@@ -91,7 +91,7 @@ fn push_all(setup: &Setup, timeout: Duration, cancel: Cancel, carry: &mut Carry)
     }
 }
 
-/// A body of more rows is no faster, and its receipt would be longer: push.md, section 6.
+/// A body of more rows is no faster, and its receipt would be longer.
 const ROWS_MAX: u64 = 5000;
 /// The writer is waited for as long as SQLite waits for a lock, and a little longer.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(12);
@@ -155,7 +155,8 @@ fn send(
 fn confirm(setup: &Setup, batch: &OpenBatch) -> Result<(), PushError> {
     let retry = |cause: &str| PushError::Retry { after: None, cause: cause.to_owned() };
     let (reply, durable) = smol::channel::bounded(1);
-    if !setup.queue.command(Command::Confirm { cursors: batch.cursors(), reply }) {
+    let instance_id = batch.instance_id.clone();
+    if !setup.queue.command(Command::Confirm { instance_id, cursors: batch.cursors(), reply }) {
         return Err(retry("the writer has ended, what the remote confirmed cannot be noted"));
     }
     let in_time = async { durable.recv().await.unwrap_or(false) };

@@ -52,7 +52,7 @@ pub struct Setup {
     pub request_timeout: Duration,
 }
 
-/// The longest that one request takes: issue 2, item 8.
+/// The longest that one request takes. A remote that needs longer for 5 MB is as good as down.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pushes: [`Pusher::run`] while the program runs, [`Pusher::push_once`] when it stops.
@@ -84,7 +84,8 @@ impl Pusher {
         clock: Clock,
     ) -> Pusher {
         let destination = config.destination();
-        let open = move || -> Result<Box<dyn Rows>, _> { Ok(Box::new(Stored::open(&db_path, &destination)?)) };
+        let writer = queue.clone();
+        let open = move || -> Result<Box<dyn Rows>, _> { Ok(Box::new(Stored::open(&db_path, &destination, &writer)?)) };
         Pusher::new(Setup {
             config: config.clone(),
             identity: identity.clone(),

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::event::Table;
-use crate::store::{EachRow, Reader};
+use crate::queue::Queue;
+use crate::store::{Command, EachRow, ReadError, Reader};
 
 /// Last row ids, by [`Table::index`].
 pub type Ids = [i64; Table::ALL.len()];
@@ -38,10 +39,12 @@ pub type OpenRows = dyn Fn() -> Result<Box<dyn Rows>, ReadFault> + Send + Sync;
 #[error("cannot read the rows: {0}")]
 pub struct ReadFault(pub String);
 
-/// The rows of a database file, as one destination has them.
+/// The rows of a database file, as one destination has them. When they turn out to be broken, the
+/// writer is asked to look.
 pub struct Stored {
     reader: Reader,
     destination: String,
+    writer: Queue<Command>,
 }
 
 impl Stored {
@@ -49,26 +52,29 @@ impl Stored {
     ///
     /// # Errors
     /// The file cannot be read now.
-    pub fn open(path: &Path, destination: &str) -> Result<Stored, ReadFault> {
-        let reader = Reader::open(path).map_err(fault)?;
-        Ok(Stored { reader, destination: destination.to_owned() })
+    pub fn open(path: &Path, destination: &str, writer: &Queue<Command>) -> Result<Stored, ReadFault> {
+        let reader = Reader::open(path).map_err(|error| fault(writer, &error))?;
+        Ok(Stored { reader, destination: destination.to_owned(), writer: writer.clone() })
     }
 }
 
 impl Rows for Stored {
     fn instance_id(&self) -> Result<String, ReadFault> {
-        self.reader.instance_id().map_err(fault)
+        self.reader.instance_id().map_err(|error| fault(&self.writer, &error))
     }
 
     fn cursors(&self) -> Result<Ids, ReadFault> {
-        self.reader.cursors(&self.destination).map_err(fault)
+        self.reader.cursors(&self.destination).map_err(|error| fault(&self.writer, &error))
     }
 
     fn rows(&self, table: Table, after_id: i64, limit: usize, each: &mut EachRow<'_>) -> Result<usize, ReadFault> {
-        self.reader.rows(table, after_id, limit, each).map_err(fault)
+        self.reader.rows(table, after_id, limit, each).map_err(|error| fault(&self.writer, &error))
     }
 }
 
-fn fault(error: impl std::fmt::Display) -> ReadFault {
+fn fault(writer: &Queue<Command>, error: &ReadError) -> ReadFault {
+    if error.is_corrupt() && !writer.command(Command::Examine) {
+        log::debug!("the writer has ended, nobody looks at the broken file");
+    }
     ReadFault(error.to_string())
 }

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::migrate::{self, MigrateError};
 use super::options::{self, PragmaError, Whose};
 use super::prune::{self, Rows};
-use super::volume::{self, LockError};
+use super::volume::{self, Identity, LockError};
 use super::wal;
 use crate::clock::compact_utc;
 use crate::config::{RetentionConfig, Sync};
@@ -81,11 +82,18 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether it may pass without anybody mending anything.
+    pub fn passes(&self, path: &Path) -> bool {
+        let busy = matches!(self, OpenError::Sqlite { cause, .. }
+            if matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)));
+        busy || self.fault(path) == Fault::Full
+    }
+
     /// What the error asks of the writer.
     pub fn fault(&self, path: &Path) -> Fault {
         match self {
             OpenError::Sqlite { cause, .. } => Fault::of(cause, path),
-            OpenError::Io { cause, .. }
+            OpenError::Io { cause, .. } | OpenError::Lock(LockError::Io { cause, .. })
                 if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
             {
                 Fault::Full
@@ -134,7 +142,10 @@ pub struct Database {
     pub conn: Connection,
     /// The accounts of its rows.
     pub rows: Rows,
-    identity: Option<(u64, u64)>,
+    /// The id that was made with the file: what a confirmation must be for.
+    pub instance_id: String,
+    identity: Option<Identity>,
+    log_identity: Option<Identity>,
     wal_pages: Arc<AtomicI64>,
 }
 
@@ -147,6 +158,9 @@ impl Database {
         make_private(path).map_err(|cause| OpenError::Io { path: shown(), cause })?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        // A connection that is dropped because its file is broken or gone must not write into what is
+        // there, nor delete a log by its name. [`Database::empty_log`] is the one clean end.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
         let whose = options::whose(&conn).map_err(sqlite)?;
         if whose == Whose::SomebodyElses {
             return Err(OpenError::SomebodyElses { path: shown() });
@@ -169,13 +183,26 @@ impl Database {
             Ok(())
         }))
         .map_err(sqlite)?;
-        let identity = volume::identity(path);
-        Ok(Database { conn, rows, identity, wal_pages })
+        let identity_of = |path: &Path| Identity::of(path).map_err(|cause| OpenError::Io { path: shown(), cause });
+        Ok(Database {
+            instance_id: instance_id(&conn).map_err(sqlite)?,
+            identity: identity_of(path)?,
+            log_identity: identity_of(&volume::beside(path, "-wal"))?,
+            conn,
+            rows,
+            wal_pages,
+        })
     }
 
-    /// Whether the path still names the file that is open.
+    /// Whether the path still names the file that is open. When the system cannot say, it is taken to.
     pub fn is_in_place(&self, path: &Path) -> bool {
-        volume::identity(path) == self.identity
+        Identity::of(path).map_or(true, |now| now == self.identity)
+    }
+
+    /// Whether the log beside the path is the one of the file that is open.
+    pub fn owns_log_beside(&self, path: &Path) -> bool {
+        let now = Identity::of(&volume::beside(path, "-wal"));
+        now.is_ok_and(|now| now.is_some() && now == self.log_identity)
     }
 
     /// Pages in the log after the last commit.
@@ -183,8 +210,8 @@ impl Database {
         self.wal_pages.load(Ordering::Relaxed)
     }
 
-    /// Takes note of a checkpoint that left nothing to move.
-    pub fn wal_is_moved(&self) {
+    /// Takes note of a checkpoint that emptied the log.
+    pub fn log_is_empty(&self) {
         self.wal_pages.store(0, Ordering::Relaxed);
     }
 
@@ -194,15 +221,28 @@ impl Database {
         Ok((pages("PRAGMA page_count")? as u64, pages("PRAGMA freelist_count")? as u64))
     }
 
-    /// Moves the log into the file. What cannot be moved stays in the log.
+    /// Moves the log into the file and, if nobody reads, has it deleted when the file is closed.
+    /// What cannot be moved stays in the log.
     pub fn empty_log(&self) -> rusqlite::Result<wal::Checkpoint> {
-        wal::truncate(&self.conn)
+        let done = wal::truncate(&self.conn)?;
+        self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        Ok(done)
+    }
+
+    /// Whether SQLite finds the file sound, as far as it can tell without reading the indexes.
+    pub fn is_sound(&self) -> rusqlite::Result<bool> {
+        let found: String = self.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok(found == "ok")
     }
 
     /// Closes the file.
     pub fn close(self) -> rusqlite::Result<()> {
         self.conn.close().map_err(|(_, error)| error)
     }
+}
+
+fn instance_id(conn: &Connection) -> rusqlite::Result<String> {
+    migrate::meta(conn, "instance_id")?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
 /// Moves a broken file out of the way, with its log, under a name that says when. Returns that name.
@@ -216,12 +256,17 @@ pub fn move_broken_aside(path: &Path, now_ms: i64) -> io::Result<PathBuf> {
 }
 
 /// Moves out of the way what lies in the place of our file, which has vanished. Our log must not
-/// stay with it: SQLite would take the two for one database, and write our pages into theirs.
-pub fn move_stranger_aside(path: &Path, now_ms: i64) -> io::Result<PathBuf> {
+/// stay with it (`log_is_ours`): SQLite would take the two for one database, and write our pages
+/// into theirs.
+pub fn move_stranger_aside(path: &Path, log_is_ours: bool, now_ms: i64) -> io::Result<PathBuf> {
     let to = free_name(path, "replaced", now_ms);
-    rename_if_there(&volume::beside(path, "-wal"), &volume::beside(&to, ".lost-log"))?;
-    rename_if_there(&volume::beside(path, "-shm"), &volume::beside(&to, ".lost-shm"))?;
-    rename_if_there(path, &to)?;
+    if log_is_ours {
+        rename_if_there(&volume::beside(path, "-wal"), &volume::beside(&to, ".lost-log"))?;
+        rename_if_there(&volume::beside(path, "-shm"), &volume::beside(&to, ".lost-shm"))?;
+    }
+    for suffix in BELONGINGS {
+        rename_if_there(&volume::beside(path, suffix), &volume::beside(&to, suffix))?;
+    }
     sync_directory(path)?;
     Ok(to)
 }

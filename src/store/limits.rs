@@ -37,10 +37,15 @@ pub struct Sizes {
     pub disk_percent: Option<f64>,
     /// The time to measure ages from, Unix ms: never later than what the rows themselves show.
     pub now_ms: i64,
-    /// Arrival of the oldest row of traces, events and errors that may go, Unix ms.
+    /// Arrival of the oldest row of traces, events and errors that the remote has, Unix ms; never in
+    /// the future.
     pub oldest_event_ms: Option<i64>,
     /// Likewise of samples.
     pub oldest_metric_ms: Option<i64>,
+    /// Whether there are traces, events or errors that the remote has.
+    pub synced_events: bool,
+    /// Whether there are samples that the remote has.
+    pub synced_metrics: bool,
     /// Whether there are samples that the remote does not have.
     pub unsynced_metrics: bool,
     /// Whether there are other rows that the remote does not have.
@@ -122,12 +127,16 @@ pub fn plan(limits: &RetentionConfig, sizes: &Sizes) -> Step {
     if used <= target {
         return Step::GiveBack;
     }
-    match (sizes.oldest_metric_ms, sizes.oldest_event_ms) {
-        (Some(_), _) => remove(Which::SyncedMetrics, None, Pruned::Size),
-        (None, Some(_)) => remove(Which::SyncedEvents, None, Pruned::Size),
-        (None, None) if sizes.unsynced_metrics => remove(Which::AnyMetrics, None, Pruned::Unsynced),
-        (None, None) if limits.drop_oldest && sizes.unsynced_events => remove(Which::AnyEvents, None, Pruned::Unsynced),
-        (None, None) => Step::Refuse,
+    if sizes.synced_metrics {
+        remove(Which::SyncedMetrics, None, Pruned::Size)
+    } else if sizes.synced_events {
+        remove(Which::SyncedEvents, None, Pruned::Size)
+    } else if sizes.unsynced_metrics {
+        remove(Which::AnyMetrics, None, Pruned::Unsynced)
+    } else if limits.drop_oldest && sizes.unsynced_events {
+        remove(Which::AnyEvents, None, Pruned::Unsynced)
+    } else {
+        Step::Refuse
     }
 }
 
@@ -158,6 +167,8 @@ mod tests {
             now_ms: NOW,
             oldest_event_ms: Some(NOW - HOUR),
             oldest_metric_ms: Some(NOW - HOUR),
+            synced_events: true,
+            synced_metrics: true,
             unsynced_metrics: false,
             unsynced_events: false,
             shrinking: false,
@@ -194,9 +205,9 @@ mod tests {
         let full = Sizes { pages: 13_000, ..calm() };
         let size = |which| Step::Remove { which, before_ms: None, cause: Pruned::Size };
         assert_eq!(plan(&limits(), &full), size(Which::SyncedMetrics));
-        let no_metrics = Sizes { oldest_metric_ms: None, ..full };
+        let no_metrics = Sizes { synced_metrics: false, ..full };
         assert_eq!(plan(&limits(), &no_metrics), size(Which::SyncedEvents));
-        let unsynced = Sizes { oldest_event_ms: None, unsynced_metrics: true, unsynced_events: true, ..no_metrics };
+        let unsynced = Sizes { synced_events: false, unsynced_metrics: true, unsynced_events: true, ..no_metrics };
         let last = |which| Step::Remove { which, before_ms: None, cause: Pruned::Unsynced };
         assert_eq!(plan(&limits(), &unsynced), last(Which::AnyMetrics));
         let only_events = Sizes { unsynced_metrics: false, ..unsynced };

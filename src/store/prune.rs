@@ -13,7 +13,7 @@ pub type Rows = [TableRows; Table::ALL.len()];
 /// The SQL of one table; the name of a table cannot be a parameter.
 struct Sql {
     count: &'static str,
-    count_after: &'static str,
+    count_between: &'static str,
     oldest: &'static str,
     newest: &'static str,
     remove: &'static str,
@@ -24,15 +24,20 @@ macro_rules! sql_of {
         Sql {
             count: concat!("SELECT count(*) FROM ", $table),
             // These are served by the rowid, from either end.
-            count_after: concat!("SELECT count(*) FROM ", $table, " WHERE id > ?1"),
-            oldest: concat!("SELECT received_at FROM ", $table, " WHERE id <= ?1 ORDER BY id LIMIT 1"),
+            count_between: concat!("SELECT count(*) FROM ", $table, " WHERE id > ?1 AND id <= ?2"),
+            oldest: concat!(
+                "SELECT received_at FROM ",
+                $table,
+                " WHERE id <= ?1 AND received_at <= ?2 ORDER BY id LIMIT 1"
+            ),
             newest: concat!("SELECT received_at FROM ", $table, " ORDER BY id DESC LIMIT 1"),
             remove: concat!(
                 "DELETE FROM ",
                 $table,
-                " WHERE id IN (SELECT id FROM ",
+                // Of the first so many rows, no matter how far those lie that are old enough.
+                " WHERE id IN (SELECT id FROM (SELECT id, received_at FROM ",
                 $table,
-                " WHERE id <= ?1 AND received_at < ?2 ORDER BY id LIMIT ?3)"
+                " WHERE id <= ?1 ORDER BY id LIMIT ?4) WHERE received_at < ?2 LIMIT ?3)"
             ),
         }
     };
@@ -63,7 +68,7 @@ pub fn audit(conn: &mut Connection, destination: Option<&str>) -> rusqlite::Resu
             Some(destination) => cursor(&tx, destination, table)?,
             None => i64::MAX,
         };
-        account.unsynced = count_after(&tx, table, account.synced_id)?;
+        account.unsynced = count_between(&tx, table, account.synced_id, i64::MAX)?;
         let missing = account.stored - account.present - account.pruned.iter().sum::<i64>();
         if missing != 0 {
             account.pruned[Pruned::Foreign as usize] += missing;
@@ -81,8 +86,9 @@ pub fn book_stored(conn: &Connection, table: Table, count: i64) -> rusqlite::Res
     Ok(())
 }
 
-/// Arrival of the oldest row among those that may go, Unix ms, and its table.
-pub fn oldest(conn: &Connection, rows: &Rows, which: Which) -> rusqlite::Result<Option<(i64, Table)>> {
+/// Arrival of the oldest row among those that may go and arrived until `until_ms`, Unix ms, and its
+/// table. A row from the future (the clock was wrong) is passed over: it must not hide what is old.
+pub fn oldest(conn: &Connection, rows: &Rows, which: Which, until_ms: i64) -> rusqlite::Result<Option<(i64, Table)>> {
     let (tables, any) = match which {
         Which::SyncedMetrics => (&METRIC_TABLES[..], false),
         Which::SyncedEvents => (&EVENT_TABLES[..], false),
@@ -93,7 +99,7 @@ pub fn oldest(conn: &Connection, rows: &Rows, which: Which) -> rusqlite::Result<
     for &table in tables {
         let until = if any { i64::MAX } else { rows[table.index()].synced_id };
         let mut statement = conn.prepare_cached(sql(table).oldest)?;
-        let mut answer = statement.query([until])?;
+        let mut answer = statement.query([until, until_ms])?;
         if let Some(row) = answer.next()? {
             let received: i64 = row.get(0)?;
             if found.is_none_or(|(oldest, _)| received < oldest) {
@@ -125,24 +131,27 @@ pub fn remove(
     before_ms: Option<i64>,
     cause: Pruned,
 ) -> rusqlite::Result<usize> {
-    let Some((_, table)) = oldest(conn, rows, which)? else { return Ok(0) };
-    let until = match which {
-        Which::SyncedMetrics | Which::SyncedEvents => rows[table.index()].synced_id,
-        Which::AnyMetrics | Which::AnyEvents => i64::MAX,
-    };
+    let before_ms = before_ms.unwrap_or(i64::MAX);
+    let Some((_, table)) = oldest(conn, rows, which, before_ms)? else { return Ok(0) };
+    let any = matches!(which, Which::AnyMetrics | Which::AnyEvents);
+    let until = if any { i64::MAX } else { rows[table.index()].synced_id };
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let removed =
-        tx.prepare_cached(sql(table).remove)?.execute((until, before_ms.unwrap_or(i64::MAX), STEP_ROWS as i64))?;
-    book(&tx, table, cause, removed as i64)?;
+    let params = (until, before_ms, STEP_ROWS as i64, LOOKED_AT_ROWS as i64);
+    let removed = tx.prepare_cached(sql(table).remove)?.execute(params)? as i64;
+    book(&tx, table, cause, removed)?;
     tx.commit()?;
     let account = &mut rows[table.index()];
-    account.present -= removed as i64;
-    account.pruned[cause as usize] += removed as i64;
-    if matches!(which, Which::AnyMetrics | Which::AnyEvents) {
-        count_unsynced(conn, table, account);
+    account.present -= removed;
+    account.pruned[cause as usize] += removed;
+    if any {
+        // Without a synced row left, which is when these are chosen.
+        account.unsynced = (account.unsynced - removed).max(0);
     }
-    Ok(removed)
+    Ok(removed as usize)
 }
+
+/// Rows that one step looks at for those that are old enough.
+const LOOKED_AT_ROWS: usize = 8 * STEP_ROWS;
 
 /// Gives empty pages back, at most [`STEP_PAGES`]. The file gets shorter at the next checkpoint.
 pub fn give_back(conn: &Connection) -> rusqlite::Result<()> {
@@ -166,15 +175,17 @@ pub fn confirm(
                ON CONFLICT (destination, table_name) DO UPDATE \
                SET last_id = max(last_id, excluded.last_id), updated_at = excluded.updated_at";
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut synced = *rows;
     for (table, id) in cursors {
         tx.prepare_cached(sql)?.execute((destination, table.name(), id, now_ms))?;
+        let account = &mut synced[table.index()];
+        if *id > account.synced_id {
+            account.unsynced -= count_between(&tx, *table, account.synced_id, *id)?;
+            account.synced_id = *id;
+        }
     }
     tx.commit()?;
-    for (table, id) in cursors {
-        let account = &mut rows[table.index()];
-        account.synced_id = account.synced_id.max(*id);
-        count_unsynced(conn, *table, account);
-    }
+    *rows = synced;
     Ok(())
 }
 
@@ -186,16 +197,8 @@ pub fn cursor(conn: &Connection, destination: &str, table: Table) -> rusqlite::R
     Ok(rows.next()?.map(|row| row.get(0)).transpose()?.unwrap_or(0))
 }
 
-/// After a commit: what was done is done, so a count that fails leaves the old number.
-fn count_unsynced(conn: &Connection, table: Table, account: &mut TableRows) {
-    match count_after(conn, table, account.synced_id) {
-        Ok(unsynced) => account.unsynced = unsynced,
-        Err(error) => log::debug!(error:% = error; "the unsynced rows cannot be counted"),
-    }
-}
-
-fn count_after(conn: &Connection, table: Table, id: i64) -> rusqlite::Result<i64> {
-    conn.prepare_cached(sql(table).count_after)?.query_row([id], |row| row.get(0))
+fn count_between(conn: &Connection, table: Table, after: i64, until: i64) -> rusqlite::Result<i64> {
+    conn.prepare_cached(sql(table).count_between)?.query_row([after, until], |row| row.get(0))
 }
 
 fn read_account(conn: &Connection, table: Table, account: &mut TableRows) -> rusqlite::Result<()> {
@@ -241,7 +244,7 @@ mod tests {
         migrate::migrate(&mut conn, true, migrate::MIGRATIONS, 1).unwrap();
         for table in Table::ALL {
             let sql = sql(table);
-            for text in [sql.oldest, sql.remove, sql.count_after] {
+            for text in [sql.oldest, sql.remove, sql.count_between] {
                 let plan = plan_of(&conn, text);
                 assert!(plan.contains("USING INTEGER PRIMARY KEY (rowid"), "{text}: {plan}");
                 assert!(!plan.contains("TEMP B-TREE"), "{text}: {plan}");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::options::{self, PragmaError};
 use super::{migrate, prune};
@@ -39,6 +39,18 @@ pub enum ReadError {
         /// The missing key.
         key: &'static str,
     },
+}
+
+impl ReadError {
+    /// Whether it is the file that is broken, and not the moment.
+    pub fn is_corrupt(&self) -> bool {
+        match self {
+            ReadError::Sqlite(error) | ReadError::Pragma(PragmaError::Sqlite(error)) => {
+                matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+            }
+            ReadError::Pragma(_) | ReadError::NoMeta { .. } => false,
+        }
+    }
 }
 
 impl Reader {

@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, posix_fallocate};
 
 /// What SQLite needs to delete rows and give pages back when nothing else is free: the log of the
@@ -67,7 +68,7 @@ impl InstanceLock {
                 }
                 Ok(InstanceLock(lock))
             }
-            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+            Err((mut file, Errno::EWOULDBLOCK)) => {
                 let mut pid = String::new();
                 let holder = match file.read_to_string(&mut pid) {
                     Ok(_) if !pid.trim().is_empty() => format!("pid {}", pid.trim()),
@@ -94,7 +95,7 @@ impl Ballast {
 
     /// Whether all of it is there.
     pub fn is_whole(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|m| m.len() == BALLAST_BYTES && m.blocks() * 512 >= BALLAST_BYTES)
+        fs::metadata(&self.path).is_ok_and(|m| m.len() == BALLAST_BYTES)
     }
 
     /// Takes the space, or leaves none of it taken.
@@ -108,7 +109,7 @@ impl Ballast {
             .truncate(true)
             .mode(0o600)
             .open(&self.path)
-            .and_then(|file| Ok(posix_fallocate(&file, 0, BALLAST_BYTES as i64)?));
+            .and_then(|file| allocate(file, BALLAST_BYTES));
         if taken.is_err() {
             self.release()?;
         }
@@ -124,7 +125,33 @@ impl Ballast {
     }
 }
 
-/// Which file a path names now; `None` when it names none.
-pub fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+/// Gives the file blocks of its own, by the call for it or, where the file system has none, by writing.
+fn allocate(mut file: File, bytes: u64) -> io::Result<()> {
+    match posix_fallocate(&file, 0, bytes as i64) {
+        Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ENOSYS) => {
+            io::copy(&mut io::repeat(0).take(bytes), &mut file).map(drop)
+        }
+        done => Ok(done?),
+    }
+}
+
+/// Which file a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// `None` when the path names nothing.
+    ///
+    /// # Errors
+    /// The system cannot say: that is not the same as nothing.
+    pub fn of(path: &Path) -> io::Result<Option<Identity>> {
+        match fs::metadata(path) {
+            Ok(found) => Ok(Some(Identity { device: found.dev(), inode: found.ino() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }

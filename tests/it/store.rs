@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use openclaw_trace::clock::Clock;
 use openclaw_trace::config::{RetentionConfig, Sync};
 use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, Table};
-use openclaw_trace::queue::{Limits, Offer, Outcome, Queue, Ticket, Window, queue};
+use openclaw_trace::queue::{Inbox, Limits, Offer, Outcome, Queue, Ticket, Window, queue};
 use openclaw_trace::stats::{Pruned, Refusal, Stats, StoreState};
 use openclaw_trace::store::{Command, Ended, OpenError, Options, Reader, Writer};
 use rusqlite::Connection;
@@ -23,6 +23,7 @@ struct Store {
     stats: Arc<Stats>,
     clock: Clock,
     path: PathBuf,
+    idle: Option<(Writer, Inbox<Command>)>,
     thread: Option<JoinHandle<Ended>>,
 }
 
@@ -43,13 +44,24 @@ impl Store {
     }
 
     fn try_open(options: Options) -> Result<Store, OpenError> {
+        let mut store = Store::idle(options)?;
+        store.start();
+        Ok(store)
+    }
+
+    /// A store whose writer has not begun to work.
+    fn idle(options: Options) -> Result<Store, OpenError> {
         let stats = Arc::new(Stats::default());
         let clock = Clock::by_hand(NOW);
         let path = options.path.clone();
         let writer = Writer::open(options, Arc::clone(&stats), clock.clone())?;
         let (queue, inbox) = queue(Limits::default(), Window::AtOnce, Arc::clone(&stats));
-        let thread = std::thread::spawn(move || writer.run(inbox));
-        Ok(Store { queue, stats, clock, path, thread: Some(thread) })
+        Ok(Store { queue, stats, clock, path, idle: Some((writer, inbox)), thread: None })
+    }
+
+    fn start(&mut self) {
+        let (writer, inbox) = self.idle.take().unwrap();
+        self.thread = Some(std::thread::spawn(move || writer.run(inbox)));
     }
 
     fn offer(&self, events: Vec<Event>) -> Result<Ticket, Refusal> {
@@ -70,8 +82,13 @@ impl Store {
     }
 
     fn confirm(&self, cursors: Vec<(Table, i64)>) -> bool {
+        let instance_id = Reader::open(&self.path).unwrap().instance_id().unwrap();
+        self.confirm_for(instance_id, cursors)
+    }
+
+    fn confirm_for(&self, instance_id: String, cursors: Vec<(Table, i64)>) -> bool {
         let (reply, answer) = smol::channel::bounded(1);
-        assert!(self.queue.command(Command::Confirm { cursors, reply }));
+        assert!(self.queue.command(Command::Confirm { instance_id, cursors, reply }));
         answer.recv_blocking().unwrap()
     }
 
@@ -441,4 +458,133 @@ fn stopping_on_a_full_disk_moves_the_log_into_the_file_with_the_ballasts_room() 
     assert_eq!(store.close(), Ended { lost: 0, log_is_empty: true });
     assert!(!dir.join("t.db-wal").exists());
     assert_eq!(store.count(Table::CustomEvents), stored);
+}
+
+#[test]
+fn a_confirmation_for_another_file_moves_no_cursor() {
+    let dir = TempDir::new("another");
+    let path = dir.join("t.db");
+    let store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    store.store((0..50).map(|_| event()).collect());
+    let old = Reader::open(&path).unwrap().instance_id().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    store.store((0..10).map(|_| event()).collect());
+    assert!(!store.confirm_for(old, vec![(Table::CustomEvents, 50)]));
+    assert_eq!(Reader::open(&path).unwrap().cursors("d").unwrap(), [0; 4]);
+    assert_eq!(store.stats.store().rows[Table::CustomEvents.index()].unsynced, 10);
+    assert!(store.confirm(vec![(Table::CustomEvents, 10)]));
+    assert_eq!(store.stats.store().rows[Table::CustomEvents.index()].unsynced, 0);
+}
+
+#[test]
+fn what_is_queued_is_stored_even_when_the_writer_is_told_to_close_at_once() {
+    let dir = TempDir::new("close");
+    let mut store = Store::open(Options { acknowledged_early: true, ..options(&dir.join("t.db")) });
+    for _ in 0..100 {
+        let mut batch = store.queue.batch();
+        (0..100).for_each(|_| batch.push(event()));
+        assert!(matches!(store.queue.give(batch), Offer::Queued(())));
+    }
+    assert!(store.queue.command(Command::Close));
+    let ended = store.thread.take().unwrap().join().unwrap();
+    assert_eq!(ended, Ended { lost: 0, log_is_empty: true });
+    assert_eq!(store.count(Table::CustomEvents), 10_000);
+    assert_eq!(store.stats.ledger().in_flight, 0);
+}
+
+#[test]
+fn a_request_whose_client_has_given_up_is_not_stored_behind_its_back() {
+    let dir = TempDir::new("gave-up");
+    let mut store = Store::idle(options(&dir.join("t.db"))).unwrap();
+    let (kept, gone) = (event(), event());
+    let ticket = store.offer(vec![kept.clone()]).unwrap();
+    drop(store.offer(vec![gone.clone()]).unwrap());
+    store.start();
+    assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 1, duplicates: 0 });
+    until("both are settled", || store.stats.ledger().in_flight == 0);
+    assert!(store.has(kept.id) && !store.has(gone.id));
+    store.check_laws();
+}
+
+#[test]
+fn a_volume_that_gives_no_ballast_can_be_full_and_recovers_all_the_same() {
+    let Some(dir) = TempDir::on_tmpfs("no-ballast", "8m") else { return };
+    let path = dir.join("t.db");
+    // Nothing can be written where the ballast should be.
+    std::fs::create_dir(dir.join("t.db.ballast")).unwrap();
+    let store = Store::open(options(&path));
+    for _ in 0..40 {
+        store.store((0..50).map(|_| event_at(NOW, 1000)).collect());
+    }
+    fill(&dir.join("stranger"));
+    while matches!(store.store((0..50).map(|_| event_at(NOW, 1000)).collect()), Outcome::Stored { .. }) {}
+    std::fs::remove_file(dir.join("stranger")).unwrap();
+    until("events are taken again", || store.queue.refusing().is_none());
+    let before = store.count(Table::CustomEvents);
+    assert!(matches!(store.store(vec![event()]), Outcome::Stored { stored: 1, .. }));
+    assert_eq!(store.count(Table::CustomEvents), before + 1, "with room there is nothing to remove");
+    store.check_laws();
+}
+
+#[test]
+fn a_file_that_only_a_reader_finds_broken_is_moved_aside_when_it_says_so() {
+    let dir = TempDir::new("examine");
+    let path = dir.join("t.db");
+    let mut store = Store::open(options(&path));
+    for _ in 0..400 {
+        store.store(vec![event_at(NOW, 8000)]);
+    }
+    store.close();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 20 * 4096].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let store = Store::open(options(&path));
+    assert!(store.stats.store().incidents.is_empty(), "the writer has no reason to look there");
+    let reader = Reader::open(&path).unwrap();
+    assert!(reader.rows(Table::CustomEvents, 0, 1000, &mut |_, _| {}).unwrap_err().is_corrupt());
+    assert!(store.queue.command(Command::Examine));
+    until("it is moved aside", || store.stats.store().incidents.len() == 1);
+    assert!(matches!(store.store(vec![event()]), Outcome::Stored { stored: 1, .. }));
+    assert_eq!(store.count(Table::CustomEvents), 1);
+}
+
+#[test]
+fn a_row_from_the_future_hides_no_row_that_is_old() {
+    let dir = TempDir::new("future");
+    let store = Store::open(options(&dir.join("t.db")));
+    let year = 365 * DAY.as_millis() as i64;
+    store.store((0..20).map(|_| event_at(NOW + year, 0)).collect());
+    store.store((0..100).map(|_| event()).collect());
+    store.clock.advance(8 * DAY);
+    store.store(vec![event_at(store.clock.now_ms(), 0)]);
+    until("what is old is gone", || {
+        store.queue.command(Command::Examine);
+        store.count(Table::CustomEvents) == 21
+    });
+    store.check_laws();
+}
+
+#[test]
+fn a_reader_that_keeps_the_log_from_starting_over_is_named_and_events_are_taken_again_when_it_goes() {
+    let dir = TempDir::new("log");
+    let path = dir.join("t.db");
+    let mut options = options(&path);
+    options.retention.db_max_bytes = 500 << 20;
+    let store = Store::open(options);
+    store.store(vec![event()]);
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM custom_events").unwrap();
+    let mut stored = 1;
+    while let Outcome::Stored { stored: more, .. } = store.store((0..20).map(|_| event_at(NOW, 60_000)).collect()) {
+        stored += i64::from(more);
+        assert!(stored < 3000, "never refused: the log has {} bytes", store.stats.store().wal_bytes);
+    }
+    let StoreState::Refusing { reason, .. } = store.stats.store().state.clone() else { panic!("not refusing") };
+    assert!(reason.contains("a reader keeps an old read transaction open"), "{reason}");
+    assert_eq!(store.count(Table::CustomEvents), stored);
+    reader.execute_batch("COMMIT").unwrap();
+    until("events are taken again", || store.queue.refusing().is_none());
+    assert!(matches!(store.store(vec![event()]), Outcome::Stored { stored: 1, .. }));
+    store.check_laws();
 }

@@ -104,10 +104,8 @@ fn every_variable_is_documented_with_its_default_and_no_other_is() {
     assert_eq!(rows, wanted, "the README shows the first variables");
     for path in ["README.md", "docs/configuration.md", "docs/operations.md", "docs/wire.md"] {
         let text = fs::read_to_string(root().join(path)).unwrap();
-        for name in words(&text).filter(|word| word.starts_with("TRACE_")) {
-            let base = name.strip_suffix("_FILE").unwrap_or(name);
-            let known = VARIABLES.iter().any(|v| v.name == name || (v.secret && v.name == base));
-            assert!(known, "{path} names {name}, which is no variable");
+        for name in words(&text).filter(|word| is_name(word)) {
+            assert!(is_variable(name), "{path} names {name}, which is no variable");
         }
     }
 }
@@ -117,9 +115,8 @@ fn every_variable_that_the_code_names_is_in_the_table() {
     for source in sources() {
         // Between quotes: outside of them it is a constant.
         let texts = source.code.split('"').skip(1).step_by(2);
-        for name in texts.flat_map(words).filter(|word| word.starts_with("TRACE_") && *word != "TRACE_") {
-            let base = name.strip_suffix("_FILE").unwrap_or(name);
-            assert!(VARIABLES.iter().any(|v| v.name == base), "{}: {name} is not in the table", source.path.display());
+        for name in texts.flat_map(words).filter(|word| is_name(word)) {
+            assert!(is_variable(name), "{}: {name} is not in the table", source.path.display());
         }
     }
 }
@@ -136,6 +133,16 @@ fn every_link_of_the_docs_leads_somewhere() {
             assert!(!here || page.parent().unwrap().join(file).exists(), "{}: no {target}", page.display());
         }
     }
+}
+
+/// Whether a word is meant for a variable of ours.
+fn is_name(word: &str) -> bool {
+    word.strip_prefix("TRACE_").is_some_and(|rest| !rest.is_empty())
+}
+
+fn is_variable(name: &str) -> bool {
+    let of_file = name.strip_suffix("_FILE");
+    VARIABLES.iter().any(|v| v.name == name || (v.secret && Some(v.name) == of_file))
 }
 
 /// The row of a variable in a table of the docs.

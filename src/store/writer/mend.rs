@@ -8,11 +8,13 @@ use crate::space::{Space, directory_of};
 use crate::stats::Pruned;
 use crate::store::file::{self, Database, Fault, OpenError};
 use crate::store::limits::{self, Which};
-use crate::store::volume::BALLAST_BYTES;
+use crate::store::volume::{BALLAST_BYTES, InstanceLock};
 use crate::store::{prune, wal};
 
 /// Steps of pruning that one full disk may cost before the request is refused.
 const ROOM_STEPS_MAX: usize = 64;
+/// What must be free besides the ballast before a full disk counts as mended.
+const ROOM_BYTES: u64 = 512 << 10;
 /// Incidents that `/health` lists.
 const INCIDENTS_MAX: usize = 8;
 impl Writer {
@@ -33,15 +35,18 @@ impl Writer {
 
     pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
         let now_ms = self.clock.now_ms();
+        if self.lock.is_none() {
+            file::make_directory(&self.options.path)?;
+            self.lock = Some(InstanceLock::take(&self.options.path)?);
+        }
         let database = match Database::open(&self.options, now_ms) {
             Err(error) if error.fault(&self.options.path) == Fault::Corrupt => {
                 self.move_broken_file_aside(&error.to_string());
                 Database::open(&self.options, now_ms)?
             }
             Err(error) if error.fault(&self.options.path) == Fault::Full && self.ballast.is_whole() => {
-                self.ballast
-                    .release()
-                    .map_err(|cause| OpenError::Io { path: self.options.path.display().to_string(), cause })?;
+                let path = self.options.path.display().to_string();
+                self.ballast.release().map_err(|cause| OpenError::Io { path, cause })?;
                 Database::open(&self.options, now_ms)?
             }
             other => other?,
@@ -68,14 +73,16 @@ impl Writer {
     }
 
     pub(super) fn replace_vanished_file(&mut self) {
-        let rows: i64 = self.database.take().map_or(0, |database| database.rows.iter().map(|t| t.present).sum());
+        let gone = self.database.take();
+        let rows: i64 = gone.iter().flat_map(|database| &database.rows).map(|table| table.present).sum();
+        let log_is_ours = gone.is_some_and(|database| database.owns_log_beside(&self.options.path));
         let now_ms = self.clock.now_ms();
         let mut said = format!(
             "{}: the database file was deleted or replaced while it was open; about {rows} rows went with it, and a new one was begun",
             rfc3339_utc(now_ms)
         );
         // What lies there now is not ours, or is a log without its file.
-        match file::move_stranger_aside(&self.options.path, now_ms) {
+        match file::move_stranger_aside(&self.options.path, log_is_ours, now_ms) {
             Ok(to) if to.exists() => said.push_str(&format!(" (what was in its place is now {})", to.display())),
             Ok(_) => {}
             Err(failed) => said.push_str(&format!(" (what is in its place cannot be moved: {failed})")),
@@ -91,32 +98,51 @@ impl Writer {
         }
     }
 
-    /// Removes what the remote has until the ballast fits again beside the database. The ballast
-    /// itself is the room in which SQLite can do that. `false` when there was nothing to remove, or
-    /// it was not enough.
+    /// Removes what the remote has until there is room again beside the ballast. The ballast itself
+    /// is the room in which SQLite can do that. `false` when there was nothing to remove, or it was
+    /// not enough.
     pub(super) fn make_room(&mut self) -> bool {
-        let Some(database) = &mut self.database else { return false };
-        let mut removed_any = false;
+        let mut made = false;
         for _ in 0..ROOM_STEPS_MAX {
-            let Some(which) = removable(database, self.options.retention.drop_oldest) else { break };
-            if self.ballast.is_whole() && self.ballast.release().is_err() {
+            if !self.remove_one_step_for_room() {
                 break;
             }
-            match remove_for_room(database, which) {
-                Ok(removed) => removed_any |= removed > 0,
-                Err(error) => {
-                    log::debug!(error:% = error; "a step to make room failed");
-                    break;
-                }
-            }
-            if self.ballast.take().is_ok() {
-                return removed_any;
+            made = self.has_room();
+            if made {
+                break;
             }
         }
         if let Err(error) = self.ballast.take() {
             log::debug!(error:% = error; "the ballast does not fit");
         }
-        false
+        self.publish();
+        made
+    }
+
+    /// Whether something was removed, and the pages of it given back.
+    fn remove_one_step_for_room(&mut self) -> bool {
+        let Some(database) = &mut self.database else { return false };
+        let Some(which) = removable(database, self.options.retention.drop_oldest) else { return false };
+        if let Err(error) = self.ballast.release() {
+            log::debug!(error:% = error; "the ballast cannot be let go");
+        }
+        match remove_for_room(database, which) {
+            Ok(removed) => removed > 0,
+            Err(error) => {
+                log::debug!(error:% = error; "a step to make room failed");
+                false
+            }
+        }
+    }
+
+    /// Whether the ballast is there and something is free beside it. Where the ballast cannot be had
+    /// at all, as much must be free as it would take.
+    pub(super) fn has_room(&self) -> bool {
+        let wanted = match self.ballast.take() {
+            Ok(()) => ROOM_BYTES,
+            Err(_) => ROOM_BYTES + BALLAST_BYTES,
+        };
+        self.space().is_some_and(|space| space.free_bytes >= wanted)
     }
 
     pub(super) fn take_ballast(&mut self) {
@@ -127,9 +153,18 @@ impl Writer {
 
     pub(super) fn full_reason(&self) -> String {
         let free = self.space().map_or("unknown".to_owned(), |space| space.free_bytes.to_string());
+        let path = self.options.path.display();
+        let readers = wal::readers(&self.options.path);
+        if readers.is_empty() {
+            return format!(
+                "the volume of {path} is full ({free} bytes free), and removing what the remote has did not help; \
+                 free some MB on it"
+            );
+        }
         format!(
-            "the volume of {} is full ({free} bytes free), and removing what the remote has did not help; free some MB on it",
-            self.options.path.display()
+            "the volume of {path} is full ({free} bytes free), and nothing can be given back while {} reads the \
+             database; end that, or free some MB",
+            readers.join(", ")
         )
     }
 
@@ -150,7 +185,7 @@ fn removable(database: &Database, drop_oldest: bool) -> Option<Which> {
         .into_iter()
         .filter(|(_, allowed)| *allowed)
         .map(|(which, _)| which)
-        .find(|which| matches!(prune::oldest(&database.conn, &database.rows, *which), Ok(Some(_))))
+        .find(|which| matches!(prune::oldest(&database.conn, &database.rows, *which, i64::MAX), Ok(Some(_))))
 }
 
 fn remove_for_room(database: &mut Database, which: Which) -> rusqlite::Result<usize> {
@@ -158,11 +193,15 @@ fn remove_for_room(database: &mut Database, which: Which) -> rusqlite::Result<us
         Which::SyncedMetrics | Which::SyncedEvents => Pruned::Disk,
         Which::AnyMetrics | Which::AnyEvents => Pruned::Unsynced,
     };
-    wal::truncate(&database.conn)?;
+    // While somebody reads, what is removed would only be written once more, into the log.
+    if wal::truncate(&database.conn)?.blocked {
+        return Ok(0);
+    }
     let removed = prune::remove(&mut database.conn, &mut database.rows, which, None, cause)?;
     prune::give_back(&database.conn)?;
-    wal::truncate(&database.conn)?;
-    database.wal_is_moved();
+    if !wal::truncate(&database.conn)?.blocked {
+        database.log_is_empty();
+    }
     Ok(removed)
 }
 

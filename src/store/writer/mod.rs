@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use smol::channel::Sender;
 
-use super::file::{self, Database, Fault, OpenError, Options};
+use super::file::{Database, Fault, OpenError, Options};
 use super::limits;
 use super::prune;
 use super::volume::{Ballast, InstanceLock};
@@ -29,11 +29,15 @@ use crate::stats::{Refusal, Stats};
 pub enum Command {
     /// The remote has all rows up to these ids.
     Confirm {
+        /// The file that the ids are of, by its id. For another one nothing is noted.
+        instance_id: String,
         /// Last id of each table.
         cursors: Vec<(Table, i64)>,
         /// Told whether the file knows it now.
         reply: Sender<bool>,
     },
+    /// Somebody who reads the file found it broken: look yourself.
+    Examine,
     /// Tell me when everything that was queued before the queue was closed is settled.
     Drain {
         /// Told once.
@@ -58,8 +62,8 @@ pub struct Writer {
     options: Options,
     stats: Arc<Stats>,
     clock: Clock,
-    #[expect(dead_code, reason = "held as long as the writer lives")]
-    lock: InstanceLock,
+    /// `None` until the volume has room for it.
+    lock: Option<InstanceLock>,
     ballast: Ballast,
     database: Option<Database>,
     /// Requests that are acknowledged already and wait for the database to recover.
@@ -103,11 +107,9 @@ impl Writer {
     /// Takes the lock, opens or makes the file, and takes the ballast.
     ///
     /// # Errors
-    /// What somebody must mend. A full disk is none: the writer then starts refusing, and goes on
-    /// when there is room.
+    /// What somebody must mend. A full disk, and another process that writes just now, are none: the
+    /// writer then starts refusing, and goes on when that has passed.
     pub fn open(options: Options, stats: Arc<Stats>, clock: Clock) -> Result<Writer, OpenError> {
-        file::make_directory(&options.path)?;
-        let lock = InstanceLock::take(&options.path)?;
         let ballast = Ballast::of(&options.path);
         stats.store().path = options.path.display().to_string();
         let ages = Ages { newest_ms: clock.now_ms(), since: clock.uptime() };
@@ -115,7 +117,7 @@ impl Writer {
             options,
             stats,
             clock,
-            lock,
+            lock: None,
             ballast,
             database: None,
             held: Vec::new(),
@@ -129,10 +131,12 @@ impl Writer {
         };
         match writer.reopen() {
             Ok(()) => writer.take_ballast(),
-            Err(error) if error.fault(&writer.options.path) == Fault::Full => {
-                log::warn!(error:% = error; "the disk is full, nothing can be stored yet");
-                writer.refusing = Some(Refusing::DiskFull);
-                writer.note_refusing(Refusing::DiskFull, "the volume has no room to open the database".to_owned());
+            Err(error) if error.passes(&writer.options.path) => {
+                log::warn!(error:% = error; "nothing can be stored yet");
+                let full = error.fault(&writer.options.path) == Fault::Full;
+                let why = if full { Refusing::DiskFull } else { Refusing::Failing };
+                writer.refusing = Some(why);
+                writer.note_refusing(why, error.to_string());
             }
             Err(error) => return Err(error),
         }
@@ -142,37 +146,40 @@ impl Writer {
 
     /// Works until it is told to close.
     pub fn run(mut self, inbox: Inbox<Command>) -> Ended {
-        if self.refusing.is_some() {
-            inbox.refuse(Some(Refusal::StoreFull));
-        }
+        inbox.refuse(self.refusing.map(Refusing::refusal));
         let mut drained = false;
         let mut drains: Vec<Sender<()>> = Vec::new();
-        let mut closing = false;
-        while !closing {
+        loop {
             let next = inbox.next(Some(self.patience()));
-            self.held.extend(next.entries);
+            self.take(&inbox, next.entries);
             if !self.held.is_empty() {
                 self.store(&inbox);
             }
             drained |= next.drained;
             for command in next.commands {
                 match command {
-                    Command::Confirm { cursors, reply } => {
-                        let done = self.confirm(&cursors);
+                    Command::Confirm { instance_id, cursors, reply } => {
+                        let done = self.confirm(&instance_id, &cursors);
                         tell(&reply, done);
                     }
+                    Command::Examine => self.examine(),
                     Command::Drain { reply } => drains.push(reply),
-                    Command::Close => closing = true,
+                    Command::Close => return self.close(&inbox),
                 }
             }
             if drained {
                 drains.drain(..).for_each(|reply| tell(&reply, ()));
             }
-            if !closing {
-                self.keep_up(&inbox);
-            }
+            self.keep_up(&inbox);
         }
-        self.close(&inbox)
+    }
+
+    /// Takes requests in hand, but for those whose client was told already that they are not stored.
+    fn take(&mut self, inbox: &Inbox<Command>, entries: Vec<Entry>) {
+        let (abandoned, wanted): (Vec<_>, Vec<_>) = entries.into_iter().partition(Entry::is_abandoned);
+        let refused = Outcome::Refused(Refusal::StoreFailing);
+        inbox.settle(abandoned.into_iter().map(|entry| (entry, refused)));
+        self.held.extend(wanted);
     }
 
     fn patience(&self) -> Duration {
@@ -183,6 +190,7 @@ impl Writer {
         }
     }
 }
+// Storing.
 impl Writer {
     /// Stores what is held, or refuses it, or (acknowledged already) goes on holding it.
     fn store(&mut self, inbox: &Inbox<Command>) {
@@ -230,11 +238,15 @@ impl Writer {
         Err(last)
     }
 
-    fn confirm(&mut self, cursors: &[(Table, i64)]) -> bool {
+    fn confirm(&mut self, instance_id: &str, cursors: &[(Table, i64)]) -> bool {
         let Some(destination) = self.options.destination.clone() else { return false };
         let now_ms = self.clock.now_ms();
         for _ in 0..ATTEMPTS_MAX {
             let Some(database) = &mut self.database else { return false };
+            // The ids of a file that is gone say nothing of the rows of this one.
+            if database.instance_id != instance_id || !database.is_in_place(&self.options.path) {
+                return false;
+            }
             match prune::confirm(&mut database.conn, &mut database.rows, &destination, cursors, now_ms) {
                 Ok(()) => {
                     self.more_to_do |= self.refusing == Some(Refusing::FileFull);
@@ -244,6 +256,10 @@ impl Writer {
                 Err(error) => match Fault::of(&error, &self.options.path) {
                     // What is confirmed now may be what makes room: the ballast is for this.
                     Fault::Full if self.ballast.is_whole() && self.ballast.release().is_ok() => {}
+                    Fault::Corrupt => {
+                        self.move_broken_file_aside(&error.to_string());
+                        return false;
+                    }
                     _ => {
                         log::warn!(error:% = error; "the push cursor was not stored, the rows will be sent again");
                         return false;
@@ -253,11 +269,26 @@ impl Writer {
         }
         false
     }
+
+    /// Looks whether the file is sound, and moves it aside if it is not.
+    fn examine(&mut self) {
+        let Some(database) = &self.database else { return };
+        let broken = match database.is_sound() {
+            Ok(sound) => (!sound).then(|| "a check found it so".to_owned()),
+            Err(error) => (Fault::of(&error, &self.options.path) == Fault::Corrupt).then(|| error.to_string()),
+        };
+        if let Some(how) = broken {
+            self.move_broken_file_aside(&how);
+        }
+    }
 }
 
 // The end, and what is told of the writer.
 impl Writer {
     fn close(mut self, inbox: &Inbox<Command>) -> Ended {
+        // Whatever could not be waited for is stored all the same, if there is still time.
+        inbox.close();
+        self.take(inbox, inbox.take_all());
         if !self.held.is_empty() {
             self.store(inbox);
         }

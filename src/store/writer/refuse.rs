@@ -1,16 +1,25 @@
 //! Refusing new events while the database cannot take them, and coming back from it.
 
+use std::time::Duration;
+
 use super::{Refusing, Writer};
-use crate::queue::Inbox;
+use crate::queue::{Inbox, Outcome};
 use crate::stats::StoreState;
 use crate::store::file::Fault;
+use crate::store::options::BUSY_TIMEOUT;
 use crate::store::writer::Command;
 
-/// What must be free besides the ballast before a full disk counts as mended.
-const RESUME_BYTES: u64 = 512 << 10;
+/// How long a probe waits for a lock: requests that come are answered in the meantime, not after it.
+const PROBE_PATIENCE: Duration = Duration::from_millis(200);
+
 impl Writer {
     pub(super) fn refuse(&mut self, inbox: &Inbox<Command>, why: Refusing, reason: String) {
         inbox.refuse(Some(why.refusal()));
+        if !self.options.acknowledged_early {
+            // Those that wait are told at once, not after one attempt each.
+            let waiting = inbox.take_all().into_iter();
+            inbox.settle(waiting.map(|entry| (entry, Outcome::Refused(why.refusal()))));
+        }
         if self.refusing != Some(why) {
             log::error!(reason:% = reason; "new events are refused");
         }
@@ -40,7 +49,7 @@ impl Writer {
         let passed = match self.refusing {
             None | Some(Refusing::FileFull) => false,
             Some(Refusing::DiskFull) => self.disk_has_room(),
-            Some(Refusing::LogBlocked) => self.log_starts_over(),
+            Some(Refusing::LogBlocked) => self.log_can_start_over(),
             Some(Refusing::Failing) => self.can_commit(),
         };
         if passed {
@@ -57,12 +66,7 @@ impl Writer {
         if self.database.is_none() && self.reopen().is_err() {
             return false;
         }
-        if self.make_room() {
-            return true;
-        }
-        self.ballast.take().is_ok()
-            && self.space().is_some_and(|space| space.free_bytes >= RESUME_BYTES)
-            && self.can_commit()
+        (self.has_room() || self.make_room()) && self.can_commit()
     }
 
     /// Commits something that changes nothing.
@@ -75,7 +79,12 @@ impl Writer {
             self.replace_vanished_file();
             return self.reopen().is_ok();
         }
-        let tried = database.conn.execute("UPDATE row_counts SET stored = stored", []);
+        let tried = (|| {
+            database.conn.busy_timeout(PROBE_PATIENCE)?;
+            let tried = database.conn.execute("UPDATE row_counts SET stored = stored", []);
+            database.conn.busy_timeout(BUSY_TIMEOUT)?;
+            tried
+        })();
         if let Err(error) = &tried
             && Fault::of(error, &self.options.path) == Fault::Corrupt
         {

@@ -6,6 +6,7 @@ use super::{Command, Refusing, Writer};
 use crate::event::Table;
 use crate::queue::Inbox;
 use crate::space::Space;
+use crate::stats::Pruned;
 use crate::store::limits::{self, Sizes, Step, Which};
 use crate::store::{prune, wal};
 
@@ -13,6 +14,7 @@ use crate::store::{prune, wal};
 pub(super) const LOOK: Duration = Duration::from_secs(60);
 /// How often a reader in the way of the log is asked to go.
 const RESTART_EVERY: Duration = Duration::from_secs(60);
+
 impl Writer {
     pub(super) fn keep_up(&mut self, inbox: &Inbox<Command>) {
         if self.refusing.is_some() {
@@ -48,8 +50,9 @@ impl Writer {
         let now_ms = self.ages.now_ms(&self.clock);
         let Some(database) = &mut self.database else { return Ok(Step::Rest) };
         let (pages, free_pages) = database.pages()?;
-        let oldest_of =
-            |which| prune::oldest(&database.conn, &database.rows, which).map(|found| found.map(|(ms, _)| ms));
+        let oldest_of = |which, until_ms| {
+            prune::oldest(&database.conn, &database.rows, which, until_ms).map(|found| found.map(|(ms, _)| ms))
+        };
         let unsynced_events =
             Table::ALL.iter().any(|t| *t != Table::SystemMetrics && database.rows[t.index()].unsynced > 0);
         let sizes = Sizes {
@@ -57,8 +60,10 @@ impl Writer {
             free_pages,
             disk_percent,
             now_ms,
-            oldest_event_ms: oldest_of(Which::SyncedEvents)?,
-            oldest_metric_ms: oldest_of(Which::SyncedMetrics)?,
+            oldest_event_ms: oldest_of(Which::SyncedEvents, now_ms)?,
+            oldest_metric_ms: oldest_of(Which::SyncedMetrics, now_ms)?,
+            synced_events: oldest_of(Which::SyncedEvents, i64::MAX)?.is_some(),
+            synced_metrics: oldest_of(Which::SyncedMetrics, i64::MAX)?.is_some(),
             unsynced_metrics: database.rows[Table::SystemMetrics.index()].unsynced > 0,
             unsynced_events,
             shrinking: self.shrinking,
@@ -81,7 +86,12 @@ impl Writer {
 
     fn after_step(&mut self, inbox: &Inbox<Command>, step: Step) {
         self.more_to_do = matches!(step, Step::GiveBack | Step::Remove { .. });
-        self.shrinking = self.more_to_do;
+        let for_size = |cause| matches!(cause, Pruned::Size | Pruned::Unsynced);
+        self.shrinking = match step {
+            Step::Remove { cause, .. } => for_size(cause),
+            Step::GiveBack => self.shrinking,
+            Step::Rest | Step::Refuse => false,
+        };
         if step == Step::Refuse {
             let limit = self.options.retention.db_max_bytes >> 20;
             let reason = format!(
@@ -106,13 +116,9 @@ impl Writer {
             return false;
         }
         match wal::passive(&database.conn) {
-            Ok(done) if done.moved == done.pages => {
-                database.wal_is_moved();
-                self.next_checkpoint_pages = limits::WAL_CHECKPOINT_PAGES;
-            }
             Ok(done) => {
                 self.next_checkpoint_pages = done.pages + limits::WAL_CHECKPOINT_PAGES;
-                if done.pages > limits::WAL_PAGES_MAX && !self.log_starts_over() {
+                if done.pages > limits::WAL_PAGES_MAX && self.readers_stay() {
                     let reason = self.log_reason(done.pages);
                     self.refuse(inbox, Refusing::LogBlocked, reason);
                 }
@@ -126,26 +132,27 @@ impl Writer {
         true
     }
 
-    /// Asks the readers to go, at most once a minute. Says whether the log is free to start over.
-    pub(super) fn log_starts_over(&mut self) -> bool {
+    /// Asks the readers to go, at most once a minute. Says whether they were asked and stayed.
+    fn readers_stay(&mut self) -> bool {
         let uptime = self.clock.uptime();
-        let Some(database) = &mut self.database else { return false };
+        let Some(database) = &self.database else { return false };
         if uptime < self.next_restart {
             return false;
         }
         self.next_restart = uptime + RESTART_EVERY;
         match wal::restart(&database.conn) {
-            Ok(done) if !done.blocked => {
-                database.wal_is_moved();
-                self.next_checkpoint_pages = limits::WAL_CHECKPOINT_PAGES;
-                true
-            }
-            Ok(_) => false,
+            Ok(done) => done.blocked,
             Err(error) => {
                 log::debug!(error:% = error; "the log could not start over");
                 false
             }
         }
+    }
+
+    /// Whether all of the log is in the file, so that the next commit can begin it anew.
+    pub(super) fn log_can_start_over(&self) -> bool {
+        let Some(database) = &self.database else { return false };
+        matches!(wal::passive(&database.conn), Ok(done) if done.moved == done.pages)
     }
 
     fn log_reason(&self, pages: i64) -> String {

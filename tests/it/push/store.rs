@@ -102,7 +102,7 @@ fn write(inbox: &Inbox<Command>, shared: &Shared) {
     loop {
         let next = inbox.next(None);
         for command in next.commands {
-            if let Command::Confirm { cursors, reply } = command {
+            if let Command::Confirm { cursors, reply, .. } = command {
                 let mut state = shared.state.lock().unwrap();
                 let durable = state.failing == 0;
                 if durable {
