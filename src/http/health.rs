@@ -1,12 +1,12 @@
 //! GET /health: how the sidecar is, made of counters alone, so that it answers when nothing else does.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::App;
 use super::fault;
+use crate::clock::rfc3339_utc;
 use crate::event::Table;
 use crate::exchange::Response;
 use crate::stats::{Ledger, Pruned, PushReport, Refusal, Stats, StoreReport, StoreState, TableRows};
@@ -77,7 +77,7 @@ impl Database {
         let (state, reason, since) = match &store.state {
             StoreState::Ok => ("ok", None, None),
             StoreState::Refusing { refusal, reason, since_ms } => {
-                (refusal.name(), Some(reason.clone()), Some(rfc3339(*since_ms)))
+                (refusal.name(), Some(reason.clone()), Some(rfc3339_utc(*since_ms)))
             }
         };
         Database {
@@ -161,7 +161,7 @@ fn signals(stats: &Stats) -> BTreeMap<&'static str, SignalReport> {
     let report = |signal: &crate::stats::Signal| SignalReport {
         requests: signal.requests.total(),
         records: signal.records.total(),
-        last_received: signal.last_ms().map(rfc3339),
+        last_received: signal.last_ms().map(rfc3339_utc),
     };
     stats.signals.all().into_iter().map(|(name, signal)| (name, report(signal))).collect()
 }
@@ -214,49 +214,9 @@ impl Push {
             rows_rejected: push.rows_rejected,
             failures: push.failures,
             failures_in_row: push.failures_in_row,
-            last_success: push.last_success_ms.map(rfc3339),
-            last_failure: push.last_failure_ms.map(rfc3339),
+            last_success: push.last_success_ms.map(rfc3339_utc),
+            last_failure: push.last_failure_ms.map(rfc3339_utc),
             last_error: push.last_error.clone(),
         }
-    }
-}
-
-/// Unix milliseconds as RFC 3339 in UTC. Times before 1970 are shown as its first moment.
-fn rfc3339(ms: i64) -> String {
-    let since = Duration::from_millis(ms.max(0) as u64);
-    let seconds = since.as_secs();
-    let (year, month, day) = civil(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
-}
-
-/// Year, month and day of a day after 1970-01-01, in the proleptic Gregorian calendar: Howard
-/// Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn civil(days: u64) -> (u64, u64, u64) {
-    /// Days in 400 years.
-    const ERA: u64 = 146_097;
-    /// From 0000-03-01, where the algorithm's years start, to 1970-01-01.
-    const EPOCH: u64 = 719_468;
-    let days = days + EPOCH;
-    let of_era = days % ERA;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + days / ERA * 400 + u64::from(month <= 2);
-    (year, month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_as_everybody_reads_them() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(rfc3339(951_782_400_000), "2000-02-29T00:00:00.000Z");
-        assert_eq!(rfc3339(1_795_461_909_087), "2026-11-23T19:25:09.087Z");
-        assert_eq!(rfc3339(4_102_444_799_999), "2099-12-31T23:59:59.999Z");
     }
 }
