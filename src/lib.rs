@@ -1,4 +1,31 @@
 //! Telemetry for an LLM agent, on the agent's own machine.
+//!
+//! ```text
+//!  OpenClaw, OTel clients, curl
+//!        │ HTTP
+//!        ▼
+//!  http ── wire, otlp ──┐                                  ┌─> push ── client ──> remote
+//!  collect ─────────────┴─> queue ──> store::Writer ──> SQLite ──> store::Reader
+//!                                         ▲ Command: confirm (push)
+//! ```
+//!
+//! Events flow to the right; requests to change the database flow to the one writer; nothing flows
+//! back. Bytes become an [`event::Event`] in `wire` or `otlp`, and past that border nothing checks
+//! again. `serve` starts all of it and stops it in order.
+//!
+//! A module may use those of the lines above its own, and none of its own line (`tests/it/tidy.rs`
+//! holds us to it):
+//!
+//! | line | modules |
+//! |---|---|
+//! | 0 | `event` `clock` |
+//! | 1 | `stats` `config` `shutdown` `exchange` `space` |
+//! | 2 | `logging` `client` |
+//! | 3 | `queue` `wire` `otlp` |
+//! | 4 | `store` |
+//! | 5 | `http` `collect` `push` |
+//! | 6 | `serve` `cmd` |
+
 pub mod client;
 pub mod clock;
 pub mod cmd;

@@ -123,6 +123,7 @@ mod tests {
         "LIKE_DOESNT_MATCH_BLOBS",
         "MAX_EXPR_DEPTH=0",
         "OMIT_DEPRECATED",
+        "OMIT_LOAD_EXTENSION",
         "OMIT_SHARED_CACHE",
         "THREADSAFE=2",
     ];
