@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Ok(Command::Serve) => with_config(|config| ExitCode::from(serve::serve(config, VERSION))),
         Ok(Command::Check) => with_config(|config| say(&check::report(&config))),
         Ok(Command::Health { url: Some(url) }) => answer(health::ask(&url)),
-        Ok(Command::Health { url: None }) => with_config(|config| answer(health::ask(&health::own_url(&config)))),
+        Ok(Command::Health { url: None }) => with_config(|config| answer(health::ask_own(&config))),
     }
 }
 

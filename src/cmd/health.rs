@@ -17,15 +17,28 @@ pub enum Answer {
     Unwell(String),
 }
 
-/// Where the sidecar with this configuration listens.
-pub fn own_url(config: &Config) -> String {
+/// Where the sidecar with this configuration listens. `None` when only its log says so (port 0).
+pub fn own_url(config: &Config) -> Option<String> {
+    if config.port == 0 {
+        return None;
+    }
     let host = match config.bind.first().map(String::as_str) {
         None | Some("0.0.0.0") => "127.0.0.1",
         Some("::") => "::1",
         Some(host) => host,
     };
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    format!("http://{host}:{}/health", config.port)
+    Some(format!("http://{host}:{}/health", config.port))
+}
+
+/// Asks the sidecar with this configuration.
+pub fn ask_own(config: &Config) -> Answer {
+    match own_url(config) {
+        Some(url) => ask(&url),
+        None => Answer::Unwell(
+            "TRACE_PORT is 0, so only the log of the sidecar says where it listens: give its URL".to_owned(),
+        ),
+    }
 }
 
 /// Asks `url`; one without a path means its `/health`.

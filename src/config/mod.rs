@@ -51,7 +51,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "TRACE_PUSH_ENDPOINT",
         "none",
-        "where rows are pushed (http or https); without it nothing leaves the machine",
+        "where rows are pushed: an https URL, or http on this machine; without it nothing leaves the machine",
     ),
     secret("TRACE_PUSH_TOKEN", "none", "bearer token for the endpoint"),
     variable("TRACE_PUSH_INTERVAL", "5m", "time between two pushes"),

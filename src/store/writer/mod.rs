@@ -190,6 +190,7 @@ impl Writer {
         }
     }
 }
+
 // Storing.
 impl Writer {
     /// Stores what is held, or refuses it, or (acknowledged already) goes on holding it.
