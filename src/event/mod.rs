@@ -3,9 +3,11 @@
 //! Pure data. Whoever makes an `Event` has checked it: past this border nothing is checked again.
 //! Column names and units are those of `docs/wire.md`.
 
-use std::fmt;
+mod id;
+mod money;
 
-use uuid::Uuid;
+pub use id::EventId;
+pub use money::PicoUsd;
 
 /// One row to be: its identity, when it came, and what it says.
 #[derive(Debug, Clone, PartialEq)]
@@ -398,96 +400,6 @@ words! {
     }
 }
 
-/// Identity of an event: a UUID, stored and shown in its hyphenated form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct EventId(Uuid);
-
-impl EventId {
-    /// An id nobody has seen (UUIDv7): ordered by `now_ms`, Unix milliseconds.
-    pub fn new(now_ms: i64) -> EventId {
-        let mut random = [0; 10];
-        fastrand::fill(&mut random);
-        EventId(uuid::Builder::from_unix_timestamp_millis(now_ms.max(0) as u64, &random).into_uuid())
-    }
-
-    /// The id that a client sent. `None` unless it is a hyphenated UUID that is not nil.
-    pub fn parse(text: &str) -> Option<EventId> {
-        // `Uuid::try_parse` also takes 32 bare digits, braces and a URN: a bare OTel trace id
-        // must not pass for the id of one event (docs/wire.md).
-        let hyphenated = text.len() == 36 && text.as_bytes()[8] == b'-';
-        let uuid = Uuid::try_parse(text).ok().filter(|u| hyphenated && !u.is_nil())?;
-        Some(EventId(uuid))
-    }
-
-    /// The same id for the same record, whenever it is sent again (UUIDv8): 48 bits of the
-    /// record's own start, which keep the index in order, and 74 bits of the SHA-1 of `identity`.
-    pub fn of_record(start_ms: i64, identity: &[u8]) -> EventId {
-        let mut bytes = *Uuid::new_v5(&RECORDS, identity).as_bytes();
-        bytes[..6].copy_from_slice(&start_ms.max(0).to_be_bytes()[2..]);
-        EventId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
-    }
-
-    /// The same id for the same position under the same `Idempotency-Key` (UUIDv5).
-    pub fn of_key(table: Table, key: &str, index: usize) -> EventId {
-        let identity = format!("{}\0{index}\0{key}", table.name());
-        EventId(Uuid::new_v5(&KEYS, identity.as_bytes()))
-    }
-
-    /// The 36 characters, written into `buffer`.
-    pub fn encode(self, buffer: &mut [u8; 36]) -> &str {
-        self.0.hyphenated().encode_lower(buffer)
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
-}
-
-/// Name space of [`EventId::of_record`]. Made once at random, never to change.
-const RECORDS: Uuid = Uuid::from_u128(0x6f1e_2f0b_5a53_4d0e_9d5c_0c8b_7d1a_44e1);
-/// Name space of [`EventId::of_key`]. Likewise.
-const KEYS: Uuid = Uuid::from_u128(0x0b7c_53a4_8f0f_4b3b_8a6d_39a1_5e0d_c2f7);
-
-/// Money: 1e-12 US dollars, so that a price per million tokens with six decimals is exact per token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct PicoUsd(pub i64);
-
-impl PicoUsd {
-    /// Reads a decimal number of dollars as JSON writes it (`0.001575`, `1.5e-6`), exactly; what is
-    /// finer than a pico-dollar is rounded half up. `None` if it is negative, no such number, or
-    /// above 9.2 million dollars.
-    pub fn parse_usd(text: &str) -> Option<PicoUsd> {
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-            None => (text, 0),
-        };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        if whole.is_empty() || (mantissa.contains('.') && fraction.is_empty()) {
-            return None;
-        }
-        let mut pico: i128 = 0;
-        let mut round_up = false;
-        // The power of ten of each digit, in pico-dollars, falls by one from digit to digit.
-        let mut power = (whole.len() as i64 - 1) + i64::from(exponent) + 12;
-        for digit in whole.bytes().chain(fraction.bytes()) {
-            if !digit.is_ascii_digit() {
-                return None;
-            }
-            let digit = i128::from(digit - b'0');
-            match power {
-                0..=19 => pico += digit * 10i128.pow(power as u32),
-                -1 => round_up = digit >= 5,
-                20.. if digit != 0 => return None,
-                _ => {}
-            }
-            power -= 1;
-        }
-        i64::try_from(pico + i128::from(round_up)).ok().map(PicoUsd)
-    }
-}
-
 /// One column of a stored row, as a reader hands it on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
@@ -580,59 +492,6 @@ impl ErrorEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dollars_become_pico_dollars_exactly() {
-        for (text, pico) in [
-            ("0", 0),
-            ("0.001575", 1_575_000_000),
-            ("1.5e-6", 1_500_000),
-            ("1E-12", 1),
-            ("0.0000000000005", 1),
-            ("0.0000000000004", 0),
-            ("12", 12_000_000_000_000),
-            ("1e0", 1_000_000_000_000),
-            ("9223372.036854775807", i64::MAX),
-            ("0e400", 0),
-            ("1e-400", 0),
-        ] {
-            assert_eq!(PicoUsd::parse_usd(text), Some(PicoUsd(pico)), "{text}");
-        }
-        for text in ["", "-1", "-0.5", ".5", "1.", "x", "1e", "NaN", "inf", "9223373", "1e7", "1e400", "1.2.3"] {
-            assert_eq!(PicoUsd::parse_usd(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_client_id_is_a_hyphenated_uuid_and_nothing_else() {
-        let good = "0192f0c1-7d4e-7abc-8def-0123456789ab";
-        assert_eq!(EventId::parse(good).unwrap().to_string(), good);
-        assert_eq!(EventId::parse(&good.to_uppercase()).unwrap().to_string(), good);
-        for bad in [
-            "",
-            "0192f0c17d4e7abc8def0123456789ab",
-            "{0192f0c1-7d4e-7abc-8def-0123456789ab}",
-            "urn:uuid:0192f0c1-7d4e-7abc-8def-0123456789ab",
-            "00000000-0000-0000-0000-000000000000",
-            "0192f0c1-7d4e-7abc-8def-0123456789ag",
-            "0192f0c1-7d4e-7abc-8def-0123456789a\u{e9}",
-        ] {
-            assert_eq!(EventId::parse(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn ids_made_here_are_ordered_by_time_and_ids_of_records_are_stable() {
-        let ids: Vec<String> = (1..50).map(|ms| EventId::new(ms * 1000).to_string()).collect();
-        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
-        let record = EventId::of_record(1_795_000_000_123, b"llm_traces\0a\0b");
-        assert_eq!(record, EventId::of_record(1_795_000_000_123, b"llm_traces\0a\0b"));
-        assert_ne!(record, EventId::of_record(1_795_000_000_123, b"llm_traces\0a\0c"));
-        assert_eq!(record.to_string().as_bytes()[14], b'8');
-        assert!(EventId::parse(&record.to_string()).is_some());
-        assert_ne!(EventId::of_key(Table::LlmTraces, "k", 0), EventId::of_key(Table::LlmTraces, "k", 1));
-        assert_ne!(EventId::of_key(Table::LlmTraces, "k", 0), EventId::of_key(Table::CustomEvents, "k", 0));
-    }
 
     #[test]
     fn every_table_has_its_own_place() {

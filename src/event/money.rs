@@ -1,0 +1,66 @@
+//! Money, exactly.
+
+/// Money: 1e-12 US dollars, so that a price per million tokens with six decimals is exact per token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct PicoUsd(pub i64);
+
+impl PicoUsd {
+    /// Reads a decimal number of dollars as JSON writes it (`0.001575`, `1.5e-6`), exactly; what is
+    /// finer than a pico-dollar is rounded half up. `None` if it is negative, no such number, or
+    /// above 9.2 million dollars.
+    pub fn parse_usd(text: &str) -> Option<PicoUsd> {
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if whole.is_empty() || (mantissa.contains('.') && fraction.is_empty()) {
+            return None;
+        }
+        let mut pico: i128 = 0;
+        let mut round_up = false;
+        // The power of ten of each digit, in pico-dollars, falls by one from digit to digit.
+        let mut power = (whole.len() as i64 - 1) + i64::from(exponent) + 12;
+        for digit in whole.bytes().chain(fraction.bytes()) {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            let digit = i128::from(digit - b'0');
+            match power {
+                0..=19 => pico += digit * 10i128.pow(power as u32),
+                -1 => round_up = digit >= 5,
+                20.. if digit != 0 => return None,
+                _ => {}
+            }
+            power -= 1;
+        }
+        i64::try_from(pico + i128::from(round_up)).ok().map(PicoUsd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_become_pico_dollars_exactly() {
+        for (text, pico) in [
+            ("0", 0),
+            ("0.001575", 1_575_000_000),
+            ("1.5e-6", 1_500_000),
+            ("1E-12", 1),
+            ("0.0000000000005", 1),
+            ("0.0000000000004", 0),
+            ("12", 12_000_000_000_000),
+            ("1e0", 1_000_000_000_000),
+            ("9223372.036854775807", i64::MAX),
+            ("0e400", 0),
+            ("1e-400", 0),
+        ] {
+            assert_eq!(PicoUsd::parse_usd(text), Some(PicoUsd(pico)), "{text}");
+        }
+        for text in ["", "-1", "-0.5", ".5", "1.", "x", "1e", "NaN", "inf", "9223373", "1e7", "1e400", "1.2.3"] {
+            assert_eq!(PicoUsd::parse_usd(text), None, "{text}");
+        }
+    }
+}
