@@ -19,7 +19,7 @@
 //! | line | modules |
 //! |---|---|
 //! | 0 | `event` `clock` |
-//! | 1 | `stats` `config` `shutdown` `exchange` `space` |
+//! | 1 | `stats` `config` `shutdown` `exchange` `space` `malloc` |
 //! | 2 | `logging` `client` |
 //! | 3 | `queue` `wire` `otlp` |
 //! | 4 | `store` |
@@ -35,6 +35,8 @@ pub mod event;
 pub mod exchange;
 pub mod http;
 pub mod logging;
+#[allow(unsafe_code)]
+pub mod malloc;
 pub mod otlp;
 pub mod push;
 pub mod queue;

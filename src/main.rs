@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use lexopt::Arg;
 use openclaw_trace::cmd::{check, health, help};
 use openclaw_trace::config::{Config, LogFormat, Surroundings};
-use openclaw_trace::{logging, serve, shutdown};
+use openclaw_trace::{logging, malloc, serve, shutdown};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// sysexits.h: the command was used wrongly.
@@ -23,6 +23,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    malloc::give_back();
     // Before any thread: the writer and the reactor must not get the signals.
     if let Err(error) = shutdown::hold_signals() {
         return complain(&format!("cannot hold back signals: {error}"), 1);

@@ -416,8 +416,11 @@ pub enum Value<'a> {
 }
 
 fn text(value: &Option<Box<str>>) -> usize {
-    value.as_deref().map_or(0, str::len)
+    value.as_deref().map_or(0, |text| text.len() + ALLOCATION_BYTES)
 }
+
+/// What an allocation costs besides its bytes: a header, and rounding up. (glibc: 8 and up to 15.)
+const ALLOCATION_BYTES: usize = 16;
 
 impl LlmTrace {
     fn text_bytes(&self) -> usize {

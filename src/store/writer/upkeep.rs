@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Command, Refusing, Writer};
 use crate::event::Table;
+use crate::malloc;
 use crate::queue::Inbox;
 use crate::space::Space;
 use crate::stats::Pruned;
@@ -28,6 +29,7 @@ impl Writer {
         }
         if look {
             self.next_look = uptime + LOOK;
+            malloc::trim();
             if self.refusing.is_none() && !self.ballast.is_whole() {
                 self.take_ballast();
             }
