@@ -199,6 +199,12 @@ impl Database {
         Identity::of(path).map_or(true, |now| now == self.identity)
     }
 
+    /// Whether the log beside the path is still the one that commits go to. When the system cannot
+    /// say, it is taken to be.
+    pub fn has_its_log(&self, path: &Path) -> bool {
+        Identity::of(&volume::beside(path, "-wal")).map_or(true, |now| now == self.log_identity)
+    }
+
     /// Whether the log beside the path is the one of the file that is open.
     pub fn owns_log_beside(&self, path: &Path) -> bool {
         let now = Identity::of(&volume::beside(path, "-wal"));

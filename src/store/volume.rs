@@ -22,7 +22,7 @@ pub fn beside(db: &Path, suffix: &str) -> PathBuf {
 
 /// Holds `<db>.lock` as long as it lives, and the process with it.
 #[derive(Debug)]
-pub struct InstanceLock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+pub struct InstanceLock(Flock<File>);
 
 /// Why the lock was not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,12 @@ pub enum LockError {
 }
 
 impl InstanceLock {
+    /// Whether the lock file that is held is still the one at its place.
+    pub fn is_in_place(&self, db: &Path) -> bool {
+        let held = self.0.metadata().ok().map(|m| Identity { device: m.dev(), inode: m.ino() });
+        Identity::of(&beside(db, ".lock")).is_ok_and(|there| there == held)
+    }
+
     /// Takes the lock of a database, without waiting.
     pub fn take(db: &Path) -> Result<InstanceLock, LockError> {
         let path = beside(db, ".lock");

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::stat::{major, minor};
 use rusqlite::Connection;
 
 use super::options::BUSY_TIMEOUT;
@@ -56,7 +57,7 @@ fn checkpoint(conn: &Connection, sql: &str) -> rusqlite::Result<Checkpoint> {
 pub fn readers(db: &Path) -> Vec<String> {
     let Ok(shm) = fs::metadata(volume::beside(db, "-shm")) else { return Vec::new() };
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let mut pids = pids_locking(&locks, shm.ino());
+    let mut pids = pids_locking(&locks, &format!("{:02x}:{:02x}:{}", major(shm.dev()), minor(shm.dev()), shm.ino()));
     pids.retain(|pid| *pid != std::process::id());
     pids.into_iter()
         .map(|pid| {
@@ -66,16 +67,15 @@ pub fn readers(db: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The processes that hold a lock on the file of that inode, by the text of /proc/locks.
-fn pids_locking(locks: &str, inode: u64) -> Vec<u32> {
+/// The processes that hold a lock on a file (`major:minor:inode`), by the text of /proc/locks.
+fn pids_locking(locks: &str, file: &str) -> Vec<u32> {
     let mut pids: Vec<u32> = locks
         .lines()
         .filter_map(|line| {
             // 1: POSIX  ADVISORY  READ 1234 fe:00:5678 124 124
             let mut words = line.split_whitespace().skip_while(|word| !word.contains("OSIX")).skip(3);
             let pid = words.next()?.parse().ok()?;
-            let of: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;
-            (of == inode).then_some(pid)
+            (words.next()? == file).then_some(pid)
         })
         .collect();
     pids.sort_unstable();
@@ -96,7 +96,7 @@ mod tests {
                      garbage\n\
                      4: POSIX  ADVISORY  READ 4242 fe:00:5678 125 125\n\
                      5: POSIX  ADVISORY  READ 11 fe:00:5678 125 125\n";
-        assert_eq!(pids_locking(locks, 5678), [11, 4242]);
-        assert_eq!(pids_locking(locks, 2), [0; 0]);
+        assert_eq!(pids_locking(locks, "fe:00:5678"), [11, 4242]);
+        assert_eq!(pids_locking(locks, "fe:01:5678"), [0; 0], "another volume");
     }
 }

@@ -588,3 +588,52 @@ fn a_reader_that_keeps_the_log_from_starting_over_is_named_and_events_are_taken_
     assert!(matches!(store.store(vec![event()]), Outcome::Stored { stored: 1, .. }));
     store.check_laws();
 }
+
+#[test]
+fn a_log_that_is_deleted_under_us_costs_nothing_that_was_acknowledged() {
+    let dir = TempDir::new("no-log");
+    let path = dir.join("t.db");
+    let store = Store::open(options(&path));
+    store.store((0..50).map(|_| event()).collect());
+    std::fs::remove_file(dir.join("t.db-wal")).unwrap();
+    let last = event();
+    assert_eq!(store.store(vec![last.clone()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    // What a process that is killed now leaves behind: the files as they are.
+    let left = dir.join("left.db");
+    std::fs::copy(&path, &left).unwrap();
+    let there = Connection::open(&left).unwrap();
+    assert_eq!(there.query_row("SELECT count(*) FROM custom_events", [], |row| row.get::<_, i64>(0)).unwrap(), 51);
+    assert_eq!(store.stats.store().incidents.len(), 1);
+    assert!(matches!(store.store(vec![event()]), Outcome::Stored { stored: 1, .. }));
+    store.check_laws();
+}
+
+#[test]
+fn a_directory_that_is_removed_is_made_again_and_locked_again() {
+    let dir = TempDir::new("gone");
+    let path = dir.join("below/t.db");
+    let store = Store::open(options(&path));
+    store.store(vec![event()]);
+    std::fs::remove_dir_all(dir.join("below")).unwrap();
+    let kept = event();
+    assert_eq!(store.store(vec![kept.clone()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert!(store.has(kept.id));
+    assert!(matches!(Store::try_open(options(&path)).err().unwrap(), OpenError::Lock(_)), "a second one is kept out");
+    store.check_laws();
+}
+
+#[test]
+fn the_log_is_moved_into_the_file_while_much_is_removed_from_it() {
+    let dir = TempDir::new("ratchet");
+    let path = dir.join("t.db");
+    let mut options = options(&path);
+    options.retention.db_max_bytes = 2 << 20;
+    let store = Store::open(options);
+    let mut longest = 0;
+    for _ in 0..600 {
+        store.store((0..20).map(|_| event_at(NOW, 3000)).collect());
+        longest = longest.max(std::fs::metadata(dir.join("t.db-wal")).unwrap().len());
+    }
+    assert!(longest < 12 << 20, "{longest} bytes of log");
+    store.check_laws();
+}

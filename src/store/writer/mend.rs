@@ -35,8 +35,10 @@ impl Writer {
 
     pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
         let now_ms = self.clock.now_ms();
-        if self.lock.is_none() {
-            file::make_directory(&self.options.path)?;
+        file::make_directory(&self.options.path)?;
+        if !self.lock.as_ref().is_some_and(|lock| lock.is_in_place(&self.options.path)) {
+            // A lock on a file that is gone keeps nobody out.
+            self.lock = None;
             self.lock = Some(InstanceLock::take(&self.options.path)?);
         }
         let database = match Database::open(&self.options, now_ms) {
@@ -54,8 +56,55 @@ impl Writer {
         let newest = prune::newest(&database.conn).ok().flatten();
         self.ages = Ages { newest_ms: newest.unwrap_or(now_ms), since: self.clock.uptime() };
         self.next_checkpoint_pages = limits::WAL_CHECKPOINT_PAGES;
+        self.log_pages_seen = 0;
+        if let Some((instance_id, stored)) = self.stored_before.take() {
+            let missing = stored - database.rows.iter().map(|table| table.stored).sum::<i64>();
+            if instance_id == database.instance_id && missing > 0 {
+                let now = rfc3339_utc(now_ms);
+                self.incident(format!(
+                    "{now}: the log of the database was damaged, and {missing} rows are gone with it"
+                ));
+            }
+        }
         self.database = Some(database);
         Ok(())
+    }
+
+    /// Closes the file so that the next use opens it anew.
+    pub(super) fn close_for_reopening(&mut self) {
+        let Some(database) = self.database.take() else { return };
+        let stored = database.rows.iter().map(|table| table.stored).sum();
+        self.stored_before = Some((database.instance_id.clone(), stored));
+    }
+
+    /// Somebody deleted the log beside the file. The open one still has everything: it is moved into
+    /// the file before anything of it is acknowledged, and a new one is begun.
+    pub(super) fn save_from_vanished_log(&mut self) -> Result<(), (Refusing, String)> {
+        let Some(database) = &self.database else { return Ok(()) };
+        let saved = wal::truncate(&database.conn);
+        let now = rfc3339_utc(self.clock.now_ms());
+        self.database = None;
+        match saved {
+            Ok(done) if !done.blocked => {
+                self.incident(format!(
+                    "{now}: the log of the database was deleted while it was open; nothing of it is lost"
+                ));
+                Ok(())
+            }
+            _ => {
+                self.incident(format!(
+                    "{now}: the log of the database was deleted while it was open, and could not be saved"
+                ));
+                Err((Refusing::Failing, "the log of the database was deleted while it was open".to_owned()))
+            }
+        }
+    }
+
+    /// Whether the disk is called full but has room: then the same may go well at once.
+    pub(super) fn was_full_for_a_moment(&mut self, error: &rusqlite::Error) -> bool {
+        let momentary = Fault::of(error, &self.options.path) == Fault::Full && self.has_room();
+        self.stats.store().errors += u64::from(momentary);
+        momentary
     }
 
     pub(super) fn move_broken_file_aside(&mut self, error: &str) {
@@ -78,7 +127,7 @@ impl Writer {
         let log_is_ours = gone.is_some_and(|database| database.owns_log_beside(&self.options.path));
         let now_ms = self.clock.now_ms();
         let mut said = format!(
-            "{}: the database file was deleted or replaced while it was open; about {rows} rows went with it, and a new one was begun",
+            "{}: the database file was deleted or replaced while it was open; about {rows} rows went with it, and a new one is begun",
             rfc3339_utc(now_ms)
         );
         // What lies there now is not ours, or is a log without its file.
@@ -127,7 +176,14 @@ impl Writer {
             log::debug!(error:% = error; "the ballast cannot be let go");
         }
         match remove_for_room(database, which) {
-            Ok(removed) => removed > 0,
+            Ok(removed) => {
+                if removed > 0
+                    && let Some(removed) = self.removals.again(removed as u64, self.clock.uptime())
+                {
+                    log::warn!(removed; "old rows were removed because the disk is full");
+                }
+                removed > 0
+            }
             Err(error) => {
                 log::debug!(error:% = error; "a step to make room failed");
                 false
@@ -152,8 +208,11 @@ impl Writer {
     }
 
     pub(super) fn full_reason(&self) -> String {
-        let free = self.space().map_or("unknown".to_owned(), |space| space.free_bytes.to_string());
         let path = self.options.path.display();
+        if self.space().is_some_and(|space| space.free_bytes > ROOM_BYTES + BALLAST_BYTES) {
+            return format!("the system says that {path} has no room, though its volume has: is there a quota?");
+        }
+        let free = self.space().map_or("unknown".to_owned(), |space| space.free_bytes.to_string());
         let readers = wal::readers(&self.options.path);
         if readers.is_empty() {
             return format!(

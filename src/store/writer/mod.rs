@@ -21,6 +21,7 @@ use super::prune;
 use super::volume::{Ballast, InstanceLock};
 use crate::clock::Clock;
 use crate::event::Table;
+use crate::logging::Repeats;
 use crate::queue::{Entry, Inbox, Outcome};
 use crate::stats::{Refusal, Stats};
 
@@ -75,6 +76,14 @@ pub struct Writer {
     next_look: Duration,
     next_checkpoint_pages: i64,
     next_restart: Duration,
+    /// Pages that the log had when last looked at: fewer, and it has started over.
+    log_pages_seen: i64,
+    probes_failed: u32,
+    /// Rows stored in the file that was closed to be opened again: it must still have them.
+    stored_before: Option<(String, i64)>,
+    refusals: Repeats,
+    resumptions: Repeats,
+    removals: Repeats,
 }
 
 /// Why new requests are refused, as far as the writer must remember it.
@@ -128,6 +137,12 @@ impl Writer {
             next_look: Duration::ZERO,
             next_checkpoint_pages: limits::WAL_CHECKPOINT_PAGES,
             next_restart: Duration::ZERO,
+            log_pages_seen: 0,
+            probes_failed: 0,
+            stored_before: None,
+            refusals: Repeats::default(),
+            resumptions: Repeats::default(),
+            removals: Repeats::default(),
         };
         match writer.reopen() {
             Ok(()) => writer.take_ballast(),
@@ -218,7 +233,7 @@ impl Writer {
 
     fn store_or_mend(&mut self, entries: &[Entry]) -> Result<Vec<Outcome>, (Refusing, String)> {
         let mut last = (Refusing::Failing, "the database could not be mended".to_owned());
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 0..ATTEMPTS_MAX {
             let Some(database) = &mut self.database else {
                 self.reopen().map_err(|error| match error.fault(&self.options.path) {
                     Fault::Full => (Refusing::DiskFull, self.full_reason()),
@@ -228,11 +243,16 @@ impl Writer {
             };
             let started = Instant::now();
             match batch::store(database, entries) {
-                Ok(outcomes) if database.is_in_place(&self.options.path) => {
+                Ok(_) if !database.is_in_place(&self.options.path) => self.replace_vanished_file(),
+                Ok(outcomes) => {
+                    if !database.has_its_log(&self.options.path) {
+                        self.save_from_vanished_log()?;
+                    }
                     self.note_commit(started.elapsed());
                     return Ok(outcomes);
                 }
-                Ok(_) => self.replace_vanished_file(),
+                // Once for nothing: a disk that has room was only full for a moment.
+                Err(error) if attempt == 0 && self.was_full_for_a_moment(&error) => {}
                 Err(error) => last = self.mend(&error)?,
             }
         }
@@ -293,6 +313,10 @@ impl Writer {
         if !self.held.is_empty() {
             self.store(inbox);
         }
+        // The last use of the ballast: after this nothing needs it.
+        if !self.held.is_empty() && self.ballast.is_whole() && self.ballast.release().is_ok() {
+            self.store(inbox);
+        }
         let lost: usize = self.held.iter().map(|entry| entry.events.len()).sum();
         let held = std::mem::take(&mut self.held);
         inbox.settle(held.into_iter().map(|entry| (entry, Outcome::Refused(Refusal::StoreFailing))));
@@ -331,7 +355,12 @@ impl Writer {
 
     /// Tells all there is to tell. It asks SQLite and the volume, so not at every commit.
     fn publish(&self) {
-        let Some(database) = &self.database else { return };
+        let Some(database) = &self.database else {
+            let mut report = self.stats.store();
+            (report.file_bytes, report.free_bytes, report.wal_bytes) = (0, 0, 0);
+            report.ballast = self.ballast.is_whole();
+            return;
+        };
         let sizes = database.pages();
         let mut report = self.stats.store();
         report.rows = database.rows;

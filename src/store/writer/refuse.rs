@@ -12,19 +12,28 @@ use crate::store::writer::Command;
 /// How long a probe waits for a lock: requests that come are answered in the meantime, not after it.
 const PROBE_PATIENCE: Duration = Duration::from_millis(200);
 
+/// It must change a page: SQLite writes nothing for a row that stays as it is.
+const PROBE: &str = "INSERT INTO meta (key, value) VALUES ('probes', '1') \
+                     ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)";
+/// After so many probes in a row that failed, the file is opened anew: a fault of the connection, not
+/// of the disk, ends with it.
+const PROBES_BEFORE_REOPEN: u32 = 3;
+
 impl Writer {
     pub(super) fn refuse(&mut self, inbox: &Inbox<Command>, why: Refusing, reason: String) {
+        if self.refusing != Some(why)
+            && let Some(count) = self.refusals.again(1, self.clock.uptime())
+        {
+            log::error!(reason:% = reason, count; "new events are refused");
+        }
+        self.refusing = Some(why);
+        self.note_refusing(why, reason);
         inbox.refuse(Some(why.refusal()));
         if !self.options.acknowledged_early {
             // Those that wait are told at once, not after one attempt each.
             let waiting = inbox.take_all().into_iter();
             inbox.settle(waiting.map(|entry| (entry, Outcome::Refused(why.refusal()))));
         }
-        if self.refusing != Some(why) {
-            log::error!(reason:% = reason; "new events are refused");
-        }
-        self.refusing = Some(why);
-        self.note_refusing(why, reason);
     }
 
     pub(super) fn note_refusing(&self, why: Refusing, reason: String) {
@@ -40,7 +49,9 @@ impl Writer {
         if self.refusing.take().is_some() {
             inbox.refuse(None);
             self.stats.store().state = StoreState::Ok;
-            log::info!("new events are taken again");
+            if let Some(count) = self.resumptions.again(1, self.clock.uptime()) {
+                log::info!(count; "new events are taken again");
+            }
         }
     }
 
@@ -52,6 +63,7 @@ impl Writer {
             Some(Refusing::LogBlocked) => self.log_can_start_over(),
             Some(Refusing::Failing) => self.can_commit(),
         };
+        self.probes_failed = if passed { 0 } else { self.probes_failed + 1 };
         if passed {
             self.resume(inbox);
             if !self.held.is_empty() {
@@ -69,7 +81,7 @@ impl Writer {
         (self.has_room() || self.make_room()) && self.can_commit()
     }
 
-    /// Commits something that changes nothing.
+    /// Commits something that nobody reads, but that has to reach the disk.
     fn can_commit(&mut self) -> bool {
         if self.database.is_none() && self.reopen().is_err() {
             return false;
@@ -81,7 +93,7 @@ impl Writer {
         }
         let tried = (|| {
             database.conn.busy_timeout(PROBE_PATIENCE)?;
-            let tried = database.conn.execute("UPDATE row_counts SET stored = stored", []);
+            let tried = database.conn.execute(PROBE, []);
             database.conn.busy_timeout(BUSY_TIMEOUT)?;
             tried
         })();
@@ -89,6 +101,10 @@ impl Writer {
             && Fault::of(error, &self.options.path) == Fault::Corrupt
         {
             self.move_broken_file_aside(&error.to_string());
+        }
+        if tried.is_err() && self.probes_failed >= PROBES_BEFORE_REOPEN {
+            self.probes_failed = 0;
+            self.close_for_reopening();
         }
         tried.is_ok()
     }

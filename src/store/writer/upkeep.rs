@@ -88,6 +88,10 @@ impl Writer {
 
     fn after_step(&mut self, inbox: &Inbox<Command>, step: Step) {
         self.more_to_do = matches!(step, Step::GiveBack | Step::Remove { .. });
+        if self.shrinking && step == Step::Rest {
+            // What was given back leaves the file at a checkpoint.
+            self.next_checkpoint_pages = 1;
+        }
         let for_size = |cause| matches!(cause, Pruned::Size | Pruned::Unsynced);
         self.shrinking = match step {
             Step::Remove { cause, .. } => for_size(cause),
@@ -111,9 +115,10 @@ impl Writer {
         let Some(database) = &mut self.database else { return false };
         let pages = database.wal_pages();
         // The log started over: what was learnt of a reader in the way is out of date.
-        if pages < limits::WAL_CHECKPOINT_PAGES {
+        if pages < self.log_pages_seen {
             self.next_checkpoint_pages = limits::WAL_CHECKPOINT_PAGES;
         }
+        self.log_pages_seen = pages;
         if pages < self.next_checkpoint_pages {
             return false;
         }
