@@ -1,7 +1,8 @@
 //! The bytes of all bodies in flight: [`Budget`], and [`Charged`], a body that counts against it.
 //!
 //! What counts is the memory that a body holds, not what its client has promised to send, so that
-//! clients who promise and do not send cannot lock the others out.
+//! clients who promise and do not send cannot lock the others out. A part of it is kept for small
+//! bodies: who sends large ones and does not finish cannot lock out those who report single events.
 
 use std::cell::Cell;
 use std::mem;
@@ -10,10 +11,14 @@ use std::sync::Arc;
 
 use crate::stats::Stats;
 
+/// The most bytes of a body that is small: a single event with its texts.
+const SMALL_BODY_BYTES: usize = 64 << 10;
+
 /// How many bytes all bodies may hold together. Owned by the listener.
 #[derive(Debug)]
 pub(super) struct Budget {
     bytes_max: usize,
+    small_bytes: usize,
     used: Cell<usize>,
     stats: Arc<Stats>,
 }
@@ -28,13 +33,27 @@ pub(super) enum Full {
 }
 
 impl Budget {
-    pub(super) fn new(bytes_max: usize, stats: Arc<Stats>) -> Rc<Budget> {
-        Rc::new(Budget { bytes_max, used: Cell::new(0), stats })
+    /// A budget of `bytes_max`, of which only small bodies may use the last `small_bytes`.
+    pub(super) fn new(bytes_max: usize, small_bytes: usize, stats: Arc<Stats>) -> Rc<Budget> {
+        Rc::new(Budget { bytes_max, small_bytes, used: Cell::new(0), stats })
     }
 
-    /// What is left now, in bytes.
-    pub(super) fn free(&self) -> usize {
-        self.bytes_max - self.used.get()
+    /// Whether a body of `bytes` would have room now.
+    ///
+    /// # Errors
+    /// It would not.
+    pub(super) fn check_room(&self, bytes: usize) -> Result<(), Full> {
+        if self.used.get() + bytes > self.most(bytes > SMALL_BODY_BYTES) { Err(Full::Budget) } else { Ok(()) }
+    }
+
+    /// Whether any small body would have room now.
+    pub(super) fn has_room(&self) -> bool {
+        self.check_room(SMALL_BODY_BYTES).is_ok()
+    }
+
+    /// What all bodies may hold after one of them has grown.
+    fn most(&self, large: bool) -> usize {
+        if large { self.bytes_max.saturating_sub(self.small_bytes) } else { self.bytes_max }
     }
 
     fn set_used(&self, bytes: usize) {
@@ -47,6 +66,8 @@ impl Budget {
 #[derive(Debug)]
 pub(super) struct Hold {
     bytes: usize,
+    /// Its client has said that it will be large.
+    large: bool,
     budget: Rc<Budget>,
 }
 
@@ -57,7 +78,8 @@ impl Hold {
     /// There is no room for so many; it holds what it held.
     pub(super) fn resize(&mut self, bytes: usize) -> Result<(), Full> {
         let others = self.budget.used.get() - self.bytes;
-        if bytes > self.bytes && others + bytes > self.budget.bytes_max {
+        let most = self.budget.most(self.large || bytes > SMALL_BODY_BYTES);
+        if bytes > self.bytes && others + bytes > most {
             return Err(Full::Budget);
         }
         self.budget.set_used(others + bytes);
@@ -86,9 +108,11 @@ pub(super) struct Charged {
 }
 
 impl Charged {
-    /// An empty body that may grow to `bytes_max`.
-    pub(super) fn new(budget: &Rc<Budget>, bytes_max: usize) -> Charged {
-        Charged { bytes: Vec::new(), bytes_max, hold: Hold { bytes: 0, budget: Rc::clone(budget) } }
+    /// An empty body that may grow to `bytes_max`, or to its `length` where that is known.
+    pub(super) fn new(budget: &Rc<Budget>, bytes_max: usize, length: Option<usize>) -> Charged {
+        let large = length.is_some_and(|length| length > SMALL_BODY_BYTES);
+        let bytes_max = length.map_or(bytes_max, |length| length.min(bytes_max));
+        Charged { bytes: Vec::new(), bytes_max, hold: Hold { bytes: 0, large, budget: Rc::clone(budget) } }
     }
 
     /// Adds bytes to the end.
@@ -102,7 +126,9 @@ impl Charged {
         }
         let capacity = self.bytes.capacity();
         if wanted > capacity {
-            let doubled = wanted.max(2 * capacity).min(self.bytes_max);
+            // A small body stays one.
+            let most = if wanted > SMALL_BODY_BYTES { self.bytes_max } else { self.bytes_max.min(SMALL_BODY_BYTES) };
+            let doubled = wanted.max(2 * capacity).min(most);
             // The allocator may give more than was asked for, by a few bytes: they are not counted.
             self.hold.resize(doubled)?;
             self.bytes.reserve_exact(doubled - self.bytes.len());
@@ -127,13 +153,19 @@ mod tests {
     use super::*;
 
     fn budget(bytes_max: usize) -> Rc<Budget> {
-        Budget::new(bytes_max, Arc::default())
+        Budget::new(bytes_max, 0, Arc::default())
+    }
+
+    impl Budget {
+        pub(in crate::http) fn free(&self) -> usize {
+            self.bytes_max - self.used.get()
+        }
     }
 
     #[test]
     fn a_body_reserves_what_has_arrived_and_gives_it_back() {
         let budget = budget(1000);
-        let mut body = Charged::new(&budget, 600);
+        let mut body = Charged::new(&budget, 600, None);
         body.push(&[1; 100]).unwrap();
         assert_eq!(budget.free(), 900);
         body.push(&[1; 10]).unwrap();
@@ -151,7 +183,7 @@ mod tests {
     #[test]
     fn a_hold_shrinks_at_any_time_and_grows_while_there_is_room() {
         let budget = budget(1000);
-        let mut body = Charged::new(&budget, 600);
+        let mut body = Charged::new(&budget, 600, None);
         body.push(&[1; 600]).unwrap();
         let (_, mut hold) = body.into_parts();
         assert_eq!(hold.resize(1001), Err(Full::Budget));
@@ -167,13 +199,31 @@ mod tests {
     #[test]
     fn a_body_past_a_limit_is_told_which() {
         let budget = budget(1000);
-        let mut first = Charged::new(&budget, 700);
+        let mut first = Charged::new(&budget, 700, None);
         first.push(&[1; 700]).unwrap();
         assert_eq!(first.push(&[1]), Err(Full::Body));
-        let mut second = Charged::new(&budget, 700);
+        let mut second = Charged::new(&budget, 700, None);
         assert_eq!(second.push(&[1; 301]), Err(Full::Budget));
         assert_eq!(second.push(&[1; 300]), Ok(()));
         drop(first);
         assert_eq!(second.push(&[1; 301]), Ok(()));
+    }
+
+    #[test]
+    fn the_last_part_is_for_small_bodies_alone() {
+        const SMALL: usize = SMALL_BODY_BYTES;
+        let budget = Budget::new(4 * SMALL, SMALL, Arc::default());
+        let mut said = Charged::new(&budget, 4 * SMALL, Some(3 * SMALL));
+        said.push(&[1; 3 * SMALL]).unwrap();
+        assert_eq!(Charged::new(&budget, 4 * SMALL, Some(SMALL + 1)).push(&[1]), Err(Full::Budget));
+        assert_eq!((budget.check_room(SMALL + 1), budget.check_room(SMALL)), (Err(Full::Budget), Ok(())));
+        let mut unsaid = Charged::new(&budget, 4 * SMALL, None);
+        unsaid.push(&[1; SMALL - 10]).unwrap();
+        unsaid.push(&[1; 10]).unwrap();
+        assert_eq!(unsaid.push(&[1]), Err(Full::Budget), "it is large from here on");
+        assert!(!budget.has_room());
+        drop(said);
+        assert_eq!(unsaid.push(&[1]), Ok(()));
+        assert!(budget.has_room());
     }
 }

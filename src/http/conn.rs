@@ -174,7 +174,7 @@ impl<C> Conn<C> {
     async fn body(&mut self, decoder: &mut Decoder, bytes_max: usize) -> Result<Charged, Unread> {
         let limits = &self.server.limits;
         let length = decoder.missing().and_then(|missing| usize::try_from(missing).ok());
-        let mut body = Charged::new(&self.server.budget, length.map_or(bytes_max, |length| length.min(bytes_max)));
+        let mut body = Charged::new(&self.server.budget, bytes_max, length);
         let until = Instant::now() + limits.body;
         let arrived = mem::take(&mut self.pending);
         let mut rest = arrived.as_slice();
@@ -183,7 +183,7 @@ impl<C> Conn<C> {
         let mut complete = collected?;
         while !complete {
             let earned = Duration::from_secs((body.bytes().len() / limits.body_rate_min) as u64);
-            self.watch.arm_at(until + earned);
+            self.watch.arm_at((until + earned).min(Instant::now() + limits.body_stall));
             let most = most_to_read(decoder);
             let pending = &mut self.pending;
             let take = |mut bytes: &[u8]| {

@@ -21,7 +21,7 @@ const BLOCK_BYTES: usize = 32 << 10;
 /// # Errors
 /// 400 for what is not gzip or ends too early, 413 past `bytes_max`, 503 without room.
 pub(super) async fn inflate(body: &[u8], budget: &Rc<Budget>, bytes_max: usize) -> Result<Charged, Fault> {
-    let mut inflated = Charged::new(budget, bytes_max);
+    let mut inflated = Charged::new(budget, bytes_max, None);
     let mut block = vec![0; BLOCK_BYTES];
     let mut rest = body;
     for _ in 0..MEMBERS_MAX {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     fn status(body: &[u8], budget_bytes: usize) -> u16 {
-        let budget = Budget::new(budget_bytes, std::sync::Arc::default());
+        let budget = Budget::new(budget_bytes, 0, std::sync::Arc::default());
         let fault = block_on(inflate(body, &budget, 1 << 20)).unwrap_err();
         assert_eq!(budget.free(), budget_bytes, "what was inflated is given back");
         fault.status
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn members_are_joined() {
-        let budget = Budget::new(1 << 20, std::sync::Arc::default());
+        let budget = Budget::new(1 << 20, 0, std::sync::Arc::default());
         let body = [gzip(b"hello"), gzip(b""), gzip(b" world")].concat();
         assert_eq!(block_on(inflate(&body, &budget, 1 << 20)).unwrap().bytes(), b"hello world");
     }

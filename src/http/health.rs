@@ -5,21 +5,25 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::App;
+use super::budget::Budget;
 use super::fault;
 use crate::clock::rfc3339_utc;
 use crate::event::Table;
 use crate::exchange::Response;
 use crate::stats::{Ledger, Pruned, PushReport, Refusal, Stats, StoreReport, StoreState, TableRows};
 
+/// Why a POST would be refused now although the queue would take its events.
+const BODIES_FULL: &str = "bodies_full";
+
 /// 200, or 503 with the same body when a POST would be refused now.
-pub(super) fn answer<C>(app: &App<C>) -> Response {
-    let refusing = app.queue.refusing();
+pub(super) fn answer<C>(app: &App<C>, budget: &Budget) -> Response {
+    let refusing = app.queue.refusing().map(Refusal::name).or((!budget.has_room()).then_some(BODIES_FULL));
     let stats = &app.stats;
     let database = Database::of(&stats.store());
     let push = Push::of(&stats.push());
     let report = Report {
         status: if refusing.is_some() { "refusing" } else { "ok" },
-        refusing: refusing.map(Refusal::name),
+        refusing,
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: app.clock.uptime().as_secs(),
         database,

@@ -19,14 +19,19 @@ pub struct Limits {
     /// Bytes of all bodies in flight, as they came and inflated: half of the memory that we promise
     /// never to exceed.
     pub bodies_bytes_max: usize,
+    /// The part of `bodies_bytes_max` that only small bodies may use, so that large ones that come
+    /// slowly cannot shut them out: room for hundreds of single events.
+    pub bodies_small_bytes: usize,
     /// Records in one request: as many as the queue holds.
     pub items_max: usize,
     /// From the first byte of a head to its last.
     pub head: Duration,
     /// From the end of the head to the end of the body, before what `body_rate_min` adds.
     pub body: Duration,
-    /// Each of these bytes of body buys one more second: slow is allowed, stalled is not.
+    /// Each of these bytes of body buys one more second: slow is allowed.
     pub body_rate_min: usize,
+    /// From one byte of a body to the next, whatever it has bought: stalled is not.
+    pub body_stall: Duration,
     /// Between two requests. Longer than the 5 s after which Node.js gives a connection up, and than
     /// the 60 s that most proxies keep one.
     pub idle: Duration,
@@ -55,10 +60,12 @@ impl Default for Limits {
             otlp_bytes_max: 4 << 20,
             inflated_bytes_max: 8 << 20,
             bodies_bytes_max: 16 << 20,
+            bodies_small_bytes: 1 << 20,
             items_max: 16_384,
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             body_rate_min: 16 << 10,
+            body_stall: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             answer: Duration::from_secs(30),
             write: Duration::from_secs(10),

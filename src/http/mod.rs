@@ -71,7 +71,7 @@ pub async fn serve<C: 'static>(
     executor: Rc<LocalExecutor<'static>>,
     stop: Receiver<Infallible>,
 ) {
-    let budget = Budget::new(limits.bodies_bytes_max, Arc::clone(&app.stats));
+    let budget = Budget::new(limits.bodies_bytes_max, limits.bodies_small_bytes, Arc::clone(&app.stats));
     let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
     let server = Rc::new(Server { app, limits, budget, scratch, refusals: RefCell::default() });
     let mut connections = Connections { server, executor, served: Vec::new(), turned_away: Vec::new() };

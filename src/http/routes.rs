@@ -82,9 +82,7 @@ pub(super) fn admit<C>(app: &App<C>, limits: &Limits, budget: &Budget, head: &He
             let message = format!("a body may have {body_bytes_max} bytes here, this one has {length}");
             return Err(refused(Fault::new(413, message)));
         }
-        if length > budget.free() as u64 {
-            return Err(refused(super::budget::Full::Budget.into()));
-        }
+        budget.check_room(length as usize).map_err(|full| refused(full.into()))?;
     }
     Ok(Admitted { route, gzip, untyped: media.is_empty(), body_bytes_max, dialect })
 }
@@ -110,7 +108,7 @@ pub(super) async fn answer<C>(
         return unsupported(dialect).response(dialect);
     }
     match admitted.route {
-        Route::Health => health::answer(app),
+        Route::Health => health::answer(app, budget),
         Route::Otlp(signal, encoding) => ingest::otlp(app, limits, signal, encoding, request.body, hold).await,
         Route::Native(table) => ingest::native(app, limits, table, request, hold).await,
         Route::Traces if crate::otlp::looks_like_otlp_json(&request.body) => {

@@ -26,6 +26,54 @@ fn d15_a_slow_body_is_answered_408() {
 }
 
 #[test]
+fn a_body_that_stands_still_is_answered_408_however_much_of_it_came() {
+    let server = Server::with_limits(|limits| limits.body_stall = SHORT);
+    let request = post("/v1/traces", "", &" ".repeat(4 << 20));
+    assert_refused(&server, &request[..request.len() - 1], 408);
+    until("its memory is free", || server.stats.http.body_bytes.value() == 0);
+}
+
+#[test]
+fn large_bodies_that_stand_still_do_not_shut_small_ones_out() {
+    const LARGE_BYTES: usize = 1 << 20;
+    let server = Server::start(Setup::default());
+    let request = post("/v1/traces", "", &" ".repeat(LARGE_BYTES));
+    let mut clients: Vec<Client> = (0..15).map(|_| server.client()).collect();
+    for (n, client) in (1..).zip(&mut clients) {
+        client.send(&request[..request.len() - 1]);
+        until("it is there", || server.stats.http.body_bytes.value() >= n * (LARGE_BYTES as i64 - 1));
+    }
+    assert_eq!(server.ask(&request[..request.len() - LARGE_BYTES]).status, 503);
+    for _ in 0..3 {
+        assert_serves(&server);
+    }
+    assert_eq!(server.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+}
+
+#[test]
+fn health_refuses_only_when_no_small_body_has_room() {
+    const SMALL_BYTES: usize = 64 << 10;
+    let server = Server::with_limits(|limits| {
+        limits.bodies_bytes_max = 2 * SMALL_BYTES;
+        limits.bodies_small_bytes = 2 * SMALL_BYTES;
+    });
+    let small = post("/v1/events", "", &" ".repeat(SMALL_BYTES));
+    let mut clients: Vec<Client> = (0..2).map(|_| server.client()).collect();
+    for (n, client) in (1..).zip(&mut clients) {
+        let health = server.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!((health.status, &health.json()["status"]), (200, &"ok".into()));
+        client.send(&small[..small.len() - 1]);
+        until("it is there", || server.stats.http.body_bytes.value() >= n * (SMALL_BYTES as i64 - 1));
+    }
+    let health = server.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((health.status, &health.json()["refusing"]), (503, &"bodies_full".into()));
+    assert_eq!(server.ask(post_event()).status, 503);
+    drop(clients);
+    until("all bodies are gone", || server.stats.http.body_bytes.value() == 0);
+    assert_serves(&server);
+}
+
+#[test]
 fn d15_an_idle_connection_is_closed_without_a_word() {
     let server = Server::with_limits(|limits| limits.idle = SHORT);
     server.client().assert_closed();
