@@ -34,6 +34,7 @@ pub(super) enum Piece<'a> {
 enum State {
     Fixed { left: u64 },
     Size { digits: usize, size: u64 },
+    SizeBlank { size: u64 },
     Extension { size: u64 },
     SizeLf { size: u64 },
     Data { left: u64 },
@@ -102,7 +103,10 @@ impl Decoder {
     }
 
     fn step(&mut self, byte: u8) -> Result<State, Fault> {
-        if matches!(self.state, State::Extension { .. } | State::TrailerName | State::TrailerValue) {
+        if matches!(
+            self.state,
+            State::SizeBlank { .. } | State::Extension { .. } | State::TrailerName | State::TrailerValue
+        ) {
             self.overhead += 1;
             if self.overhead > OVERHEAD_BYTES_MAX {
                 return Err(Fault::new(431, "chunk extensions and trailers are larger than 8192 bytes"));
@@ -110,7 +114,9 @@ impl Decoder {
         }
         Ok(match (self.state, byte) {
             (State::Size { digits, size }, _) => return size_step(digits, size, byte),
-            (State::Extension { size }, b'\r') => State::SizeLf { size },
+            (State::SizeBlank { .. }, b' ' | b'\t') => self.state,
+            (State::SizeBlank { size }, b';') => State::Extension { size },
+            (State::SizeBlank { size } | State::Extension { size }, b'\r') => State::SizeLf { size },
             (State::Extension { .. }, b'\t' | 0x20..=0x7e) => self.state,
             (State::SizeLf { size: 0 }, b'\n') => State::TrailerStart,
             (State::SizeLf { size }, b'\n') => State::Data { left: size },
@@ -148,7 +154,8 @@ fn size_step(digits: usize, size: u64, byte: u8) -> Result<State, Fault> {
             Ok(State::Size { digits: digits + 1, size: size * 16 + u64::from(digit) })
         }
         None if digits > 0 && byte == b'\r' => Ok(State::SizeLf { size }),
-        None if digits > 0 && matches!(byte, b';' | b' ' | b'\t') => Ok(State::Extension { size }),
+        None if digits > 0 && byte == b';' => Ok(State::Extension { size }),
+        None if digits > 0 && matches!(byte, b' ' | b'\t') => Ok(State::SizeBlank { size }),
         _ => Err(Fault::new(400, "the size of a chunk cannot be read")),
     }
 }
@@ -188,7 +195,7 @@ mod tests {
 
     #[test]
     fn chunks_are_joined_wherever_the_pieces_are_cut() {
-        let wire = b"5;ext=\"a\"\r\nhello\r\n6 \r\n world\r\n0\r\nA: b\r\nX-Sum: 1\r\n\r\nPOST";
+        let wire = b"5 ;ext=\"a b\"\r\nhello\r\n6 \r\n world\r\n0\r\nA: b\r\nX-Sum: 1\r\n\r\nPOST";
         for cut in 0..=wire.len() {
             let (body, left) = decode(Framing::Chunked, &[&wire[..cut], &wire[cut..]]).unwrap().unwrap();
             assert_eq!((body.as_slice(), left), (&b"hello world"[..], 4), "cut at {cut}");
@@ -230,6 +237,10 @@ mod tests {
             "0\r\n\n",
             "1000000000000000\r\n",
             "5;\u{e9}\r\n",
+            "5 5\r\nhello",
+            "5 \t5\r\nhello",
+            "5 a=b\r\nhello",
+            "5 \nhello",
         ] {
             assert_eq!(status(wire), 400, "{wire:?}");
         }
@@ -238,6 +249,7 @@ mod tests {
     #[test]
     fn extensions_and_trailers_have_a_most() {
         assert_eq!(status(format!("5;{}", "a".repeat(OVERHEAD_BYTES_MAX + 1))), 431);
+        assert_eq!(status(format!("5{}", " ".repeat(OVERHEAD_BYTES_MAX + 2))), 431);
         assert_eq!(status(format!("0\r\n{}", "A: b\r\n".repeat(OVERHEAD_BYTES_MAX))), 431);
         assert_eq!(status("1;abcdefgh\r\na\r\n".repeat(OVERHEAD_BYTES_MAX / 8 + 1)), 431);
     }
