@@ -276,6 +276,8 @@ impl<C> Conn<C> {
                 Some(Ok(len)) => left -= len,
                 Some(Err(_)) | None => return,
             }
+            // It may never have to wait: the others have their turn all the same.
+            yield_now().await;
         }
     }
 

@@ -41,9 +41,11 @@ pub struct Limits {
     pub write: Duration,
     /// What is read and thrown away after an answer, so that the connection can be used again.
     pub drain_bytes_max: u64,
-    /// How long we read after our last answer, so that a client that still sends can read it.
+    /// How long we wait for more after our last answer, so that a client that still sends can read it:
+    /// to close on unread bytes would take the answer away.
     pub linger: Duration,
-    /// How much we read after our last answer.
+    /// How much we read and throw away after our last answer: several times the largest body that a
+    /// client of ours may send by mistake.
     pub linger_bytes_max: usize,
     /// How often deadlines are looked at while there are connections: how late one may be noticed.
     pub sweep: Duration,
@@ -70,8 +72,8 @@ impl Default for Limits {
             answer: Duration::from_secs(30),
             write: Duration::from_secs(10),
             drain_bytes_max: 64 << 10,
-            linger: Duration::from_secs(1),
-            linger_bytes_max: 256 << 10,
+            linger: Duration::from_secs(2),
+            linger_bytes_max: 64 << 20,
             sweep: Duration::from_secs(1),
             accept_pause: Duration::from_millis(100),
         }

@@ -298,6 +298,18 @@ fn a_request_that_came_with_the_end_of_a_body_is_answered() {
 }
 
 #[test]
+fn a_client_that_sends_a_large_body_to_its_end_can_read_why_it_was_refused() {
+    const BODY_BYTES: usize = 20 << 20;
+    let server = Server::with_limits(|limits| limits.linger = Duration::from_secs(20));
+    for path in ["/v1/events", "/nothing"] {
+        let mut client = server.client();
+        client.send(post(path, "", &" ".repeat(BODY_BYTES)));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.closes()), (if path == "/nothing" { 404 } else { 413 }, true));
+    }
+}
+
+#[test]
 fn a_client_that_sends_on_after_an_early_answer_can_still_read_it() {
     let server = Server::with_limits(|limits| limits.linger = Duration::from_secs(20));
     let mut client = server.client();

@@ -15,11 +15,11 @@ use flate2::write::GzEncoder;
 
 use crate::support::server::Server;
 
-/// More than all socket buffers between us and the server together.
-const FLOOD_BYTES: usize = 64 << 20;
+/// More than the server throws away after its last answer, and all socket buffers between us.
+const FLOOD_BYTES: usize = 160 << 20;
 
-/// What a flood may lose in socket buffers before the server's close reaches it.
-const FLOOD_TAKEN_MAX: usize = 32 << 20;
+/// What a flood may lose in both before the server's close reaches it.
+const FLOOD_TAKEN_MAX: usize = 96 << 20;
 
 /// A deadline that a test waits out.
 const SHORT: Duration = Duration::from_millis(60);
