@@ -34,7 +34,7 @@ pub(super) async fn native<C>(
     let context = native::Context {
         now_ms,
         text: app.config.text,
-        idempotency_key: request.header("idempotency-key"),
+        idempotency_key: request.header("idempotency-key").filter(|key| !key.is_empty()),
         items_max: limits.items_max,
     };
     let mut batch = app.queue.batch();

@@ -73,6 +73,16 @@ fn the_same_idempotency_key_stores_once() {
 }
 
 #[test]
+fn an_empty_idempotency_key_is_none() {
+    let server = Server::start(Setup::default());
+    for _ in 0..2 {
+        let answer = server.ask(post("/v1/events", "Idempotency-Key: \r\n", &event()));
+        assert_eq!((answer.status, &answer.json()["accepted"]), (202, &1.into()));
+    }
+    assert_eq!(server.stored(), 2);
+}
+
+#[test]
 fn an_otlp_client_is_answered_in_its_own_encoding() {
     let server = Server::start(Setup::default());
     let protobuf = "application/x-protobuf";
