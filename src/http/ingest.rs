@@ -179,8 +179,8 @@ struct RejectedItem<'a> {
 fn receipt_bytes(report: &native::Report) -> usize {
     /// A UUID, two quotes and a comma.
     const ID_BYTES: usize = 39;
-    /// `{"index":16383,"field":"","message":""},`
-    const ITEM_BYTES: usize = 41;
+    /// `{"index":9999,"field":"","message":""},`
+    const ITEM_BYTES: usize = 40;
     let rejected = report.rejected.iter().map(|item| ITEM_BYTES + item.field.len() + item.message.len());
     report.ids.len() * ID_BYTES + rejected.sum::<usize>()
 }

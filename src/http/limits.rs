@@ -22,7 +22,7 @@ pub struct Limits {
     /// The part of `bodies_bytes_max` that only small bodies may use, so that large ones that come
     /// slowly cannot shut them out: room for hundreds of single events.
     pub bodies_small_bytes: usize,
-    /// Records in one request: as many as the queue holds.
+    /// Records in one request: as many calls with little text as an empty queue has bytes for.
     pub items_max: usize,
     /// From the first byte of a head to its last.
     pub head: Duration,
@@ -63,7 +63,7 @@ impl Default for Limits {
             inflated_bytes_max: 8 << 20,
             bodies_bytes_max: 16 << 20,
             bodies_small_bytes: 1 << 20,
-            items_max: 16_384,
+            items_max: 10_000,
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             body_rate_min: 16 << 10,

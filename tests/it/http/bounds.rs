@@ -113,6 +113,20 @@ fn a_full_queue_is_not_now_and_a_request_that_never_fits_is_too_large() {
 }
 
 #[test]
+fn as_many_small_calls_as_one_request_may_have_fit_into_an_empty_queue() {
+    const ITEMS_MAX: usize = 10_000;
+    let server = Server::start(Setup::default());
+    let calls = |count: usize| server.ask(post("/v1/traces", "", &r#"{"model":"gpt-5"}"#.repeat(count)));
+    let answer = calls(ITEMS_MAX);
+    assert_eq!((answer.status, &answer.json()["accepted"]), (202, &ITEMS_MAX.into()));
+    until("the queue is empty", || server.stats.queue.events.value() == 0);
+    let answer = server.ask(otlp("/v1/traces", "application/x-protobuf", "", &spans(&"s".repeat(ITEMS_MAX))));
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    let answer = calls(ITEMS_MAX + 1);
+    assert_eq!((answer.status, answer.text().contains("may have 10000 items")), (413, true));
+}
+
+#[test]
 fn health_answers_while_the_writer_is_stuck_and_a_request_does_not_wait_for_ever() {
     let server = Server::with_limits(|limits| limits.answer = SHORT);
     server.let_writer_run(false);
