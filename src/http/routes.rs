@@ -105,7 +105,7 @@ pub(super) async fn answer<C>(
     }
     if admitted.untyped && !looks_like_json(&request.body) && admitted.route != Route::Health {
         let dialect = if admitted.dialect == Dialect::Native { Dialect::Native } else { Dialect::Plain };
-        return unsupported(dialect).response(dialect);
+        return unsupported(dialect, "").response(dialect);
     }
     match admitted.route {
         Route::Health => health::answer(app, budget),
@@ -160,15 +160,24 @@ fn route(place: Place, media: &str) -> Result<Route, Fault> {
         (Place::Traces, _) if native => Ok(Route::Traces),
         (Place::Otlp(signal), Some(encoding)) => Ok(Route::Otlp(signal, encoding)),
         (Place::Otlp(signal), None) if media.is_empty() => Ok(Route::Otlp(signal, Encoding::Json)),
-        (Place::Otlp(_), None) => Err(unsupported(Dialect::Plain)),
-        (Place::Traces | Place::Native(_), _) => Err(unsupported(Dialect::Native)),
+        (Place::Otlp(_), None) => Err(unsupported(Dialect::Plain, media)),
+        (Place::Traces | Place::Native(_), _) => Err(unsupported(Dialect::Native, media)),
     }
 }
 
-/// The words of the OpenTelemetry Collector, which OTLP clients know.
-fn unsupported(dialect: Dialect) -> Fault {
+/// Says what was expected and what came: `media`, or nothing. To OTLP clients it is said in the words
+/// of the OpenTelemetry Collector, which they know.
+fn unsupported(dialect: Dialect, media: &str) -> Fault {
+    /// Longer than the name of any media type that is in use.
+    const SHOWN_MAX: usize = 64;
     match dialect {
-        Dialect::Native => Fault::new(415, "expected Content-Type: application/json"),
+        Dialect::Native if media.is_empty() => {
+            Fault::new(415, "expected Content-Type: application/json, got none, and a body that is not JSON")
+        }
+        Dialect::Native => {
+            let shown: String = media.chars().filter(|c| matches!(c, ' '..='~')).take(SHOWN_MAX).collect();
+            Fault::new(415, format!("expected Content-Type: application/json, got \"{shown}\""))
+        }
         Dialect::Plain | Dialect::Otlp(_) => {
             Fault::new(415, "unsupported media type, supported: [application/json, application/x-protobuf]")
         }

@@ -154,6 +154,17 @@ fn a_body_without_a_type_must_look_like_json() {
     assert_eq!(untyped("name=a"), 415);
     assert_eq!(server.ask(otlp("/v1/events", "text/plain", "", b"{}")).status, 415);
     assert_eq!(server.ask(post("/v1/events", "Content-Encoding: br\r\n", "{}")).status, 415);
+    for (media, found) in [
+        ("application/x-www-form-urlencoded; charset=utf-8", "application/x-www-form-urlencoded"),
+        (&"x".repeat(1000), &*"x".repeat(64)),
+    ] {
+        let message = format!("expected Content-Type: application/json, got \"{found}\"");
+        let answer = server.ask(otlp("/v1/traces", media, "", b"a=b"));
+        assert_eq!((answer.status, &answer.json()["error"]["message"]), (415, &message.into()));
+    }
+    let answer = server.ask("POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\na=b");
+    let message = "expected Content-Type: application/json, got none, and a body that is not JSON";
+    assert_eq!((answer.status, &answer.json()["error"]["message"]), (415, &message.into()));
 }
 
 #[test]
