@@ -97,6 +97,7 @@ pub(super) async fn answer<C>(
     mut request: Request,
     hold: &mut Hold,
 ) -> Response {
+    let wire_bytes = request.body.len();
     if admitted.gzip && admitted.route != Route::Health {
         match gzip::inflate(&request.body, budget, limits.inflated_bytes_max).await {
             Ok(inflated) => (request.body, *hold) = inflated.into_parts(),
@@ -114,7 +115,7 @@ pub(super) async fn answer<C>(
         Route::Traces if crate::otlp::looks_like_otlp_json(&request.body) => {
             ingest::otlp(app, limits, Signal::Traces, Encoding::Json, request.body, hold).await
         }
-        Route::Traces if !admitted.gzip && request.body.len() > limits.native_bytes_max => {
+        Route::Traces if wire_bytes > limits.native_bytes_max => {
             Fault::from(super::budget::Full::Body).response(Dialect::Native)
         }
         Route::Traces => ingest::native(app, limits, Table::LlmTraces, request, hold).await,

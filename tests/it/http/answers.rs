@@ -178,6 +178,14 @@ fn gzip_is_taken_everywhere_and_bounded() {
     let bomb = gzip(&vec![b' '; (8 << 20) + 1]);
     assert_eq!(server.ask(otlp("/v1/events", json, header, &bomb)).status, 413);
     assert_eq!(server.ask(otlp("/v1/events", json, header, b"{}")).status, 400);
+    // On the wire as on the wire of any native body, inflated up to 8 MiB, on every path.
+    let event = |key: &str, text: &str| gzip(format!(r#"{{"{key}":"{text}"}}"#).as_bytes());
+    let mut random = fastrand::Rng::with_seed(5);
+    let noise: String = (0..2 << 20).map(|_| random.alphanumeric()).collect();
+    for (path, key) in [("/v1/events", "name"), ("/v1/traces", "model")] {
+        assert_eq!(server.ask(otlp(path, json, header, &event(key, &"a".repeat(7 << 20)))).status, 202);
+        assert_eq!(server.ask(otlp(path, json, header, &event(key, &noise))).status, 413);
+    }
     until("all bodies are gone", || server.stats.http.body_bytes.value() == 0);
 }
 
