@@ -9,10 +9,12 @@ use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use smol::lock::{Mutex, MutexGuard};
+
 use crate::stats::Stats;
 
 /// The most bytes of a body that is small: a single event with its texts.
-const SMALL_BODY_BYTES: usize = 64 << 10;
+pub(super) const SMALL_BODY_BYTES: usize = 64 << 10;
 
 /// How many bytes all bodies may hold together. Owned by the listener.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(super) struct Budget {
     bytes_max: usize,
     small_bytes: usize,
     used: Cell<usize>,
+    inflating: Mutex<()>,
     stats: Arc<Stats>,
 }
 
@@ -35,7 +38,7 @@ pub(super) enum Full {
 impl Budget {
     /// A budget of `bytes_max`, of which only small bodies may use the last `small_bytes`.
     pub(super) fn new(bytes_max: usize, small_bytes: usize, stats: Arc<Stats>) -> Rc<Budget> {
-        Rc::new(Budget { bytes_max, small_bytes, used: Cell::new(0), stats })
+        Rc::new(Budget { bytes_max, small_bytes, used: Cell::new(0), inflating: Mutex::new(()), stats })
     }
 
     /// Whether a body of `bytes` would have room now.
@@ -49,6 +52,11 @@ impl Budget {
     /// Whether any small body would have room now.
     pub(super) fn has_room(&self) -> bool {
         self.check_room(SMALL_BODY_BYTES).is_ok()
+    }
+
+    /// Waits until no other body inflates past what is small. The turn ends with what is given back.
+    pub(super) async fn large_turn(&self) -> MutexGuard<'_, ()> {
+        self.inflating.lock().await
     }
 
     /// What all bodies may hold after one of them has grown.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use flate2::bufread::GzDecoder;
 use smol::future::yield_now;
 
-use super::budget::{Budget, Charged};
+use super::budget::{Budget, Charged, SMALL_BODY_BYTES};
 use super::fault::Fault;
 
 /// Members of one body. A member of no bytes costs its sender 20 and us a fresh inflater, so their
@@ -16,20 +16,27 @@ const MEMBERS_MAX: usize = 64;
 /// Inflated at a time, on the heap; after each the other connections have their turn.
 const BLOCK_BYTES: usize = 32 << 10;
 
-/// Inflates `body` to at most `bytes_max` bytes, which count against the budget as they come.
+/// Inflates `body` to at most `bytes_max` bytes, which count against the budget as they come. One that
+/// has grown large goes on when no other one does: together they would only take each other's room.
 ///
 /// # Errors
 /// 400 for what is not gzip or ends too early, 413 past `bytes_max`, 503 without room.
 pub(super) async fn inflate(body: &[u8], budget: &Rc<Budget>, bytes_max: usize) -> Result<Charged, Fault> {
     let mut inflated = Charged::new(budget, bytes_max, None);
     let mut block = vec![0; BLOCK_BYTES];
+    let mut turn = None;
     let mut rest = body;
     for _ in 0..MEMBERS_MAX {
         let mut member = GzDecoder::new(rest);
         loop {
             match member.read(&mut block) {
                 Ok(0) => break,
-                Ok(len) => inflated.push(&block[..len])?,
+                Ok(len) => {
+                    if turn.is_none() && inflated.bytes().len() + len > SMALL_BODY_BYTES {
+                        turn = Some(budget.large_turn().await);
+                    }
+                    inflated.push(&block[..len])?;
+                }
                 Err(error) => return Err(Fault::new(400, format!("gzip: {error}"))),
             }
             yield_now().await;
@@ -48,7 +55,7 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use smol::future::block_on;
+    use smol::future::{block_on, zip};
 
     use super::*;
 
@@ -77,6 +84,17 @@ mod tests {
         assert_eq!(status(&gzip(&vec![0; (1 << 20) + 1]), 4 << 20), 413);
         assert_eq!(status(&gzip(&vec![0; 1 << 20]), 1 << 19), 503);
         assert_eq!(status(&gzip(b"").repeat(MEMBERS_MAX + 1), 1 << 20), 400);
+    }
+
+    #[test]
+    fn large_bodies_are_inflated_one_after_the_other_and_small_ones_between() {
+        const LARGE: usize = 512 << 10;
+        let budget = Budget::new(LARGE + (192 << 10), 0, std::sync::Arc::default());
+        let inflated = async |body: Vec<u8>| inflate(&body, &budget, LARGE).await.map(|body| body.bytes().len());
+        let (one, two) = (inflated(gzip(&[0; LARGE])), inflated(gzip(&[1; LARGE])));
+        let small = inflated(gzip(&[2; 1 << 10]));
+        let ended = block_on(zip(zip(one, two), small));
+        assert_eq!(ended, ((Ok(LARGE), Ok(LARGE)), Ok(1 << 10)));
     }
 
     #[test]
