@@ -19,7 +19,7 @@
 //! | line | modules |
 //! |---|---|
 //! | 0 | `event` `clock` |
-//! | 1 | `stats` `config` `shutdown` `exchange` `space` `malloc` |
+//! | 1 | `stats` `config` `shutdown` `exchange` `space` `malloc` `jsontext` |
 //! | 2 | `logging` `client` |
 //! | 3 | `queue` `wire` `otlp` |
 //! | 4 | `store` |
@@ -34,6 +34,7 @@ pub mod config;
 pub mod event;
 pub mod exchange;
 pub mod http;
+pub mod jsontext;
 pub mod logging;
 #[allow(unsafe_code)]
 pub mod malloc;

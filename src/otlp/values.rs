@@ -1,13 +1,16 @@
 //! How OTLP/JSON writes values: ids in hex, 64-bit numbers also in strings, enums as numbers, null for absence.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::proto::{Any, AnyValue, KeyValueList, ValueList};
+use crate::jsontext::{unescape, unquoted};
 
 /// An id in hex. Anything else is no id, and the span says so when it is asked.
 pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
@@ -19,7 +22,19 @@ pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D:
 
 /// A string.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(Bytes::from).unwrap_or_default())
+    let text = Option::<Text<'de>>::deserialize(deserializer)?;
+    Ok(text.map(|text| Bytes::from(text.0.into_owned())).unwrap_or_default())
+}
+
+/// A string, with U+FFFD for what cannot be stored.
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        let inner = unquoted(raw.get()).ok_or_else(|| D::Error::custom("expected a string"))?;
+        Ok(Text(unescape(inner)))
+    }
 }
 
 /// Unix nanoseconds, as a number or a decimal string.
@@ -45,8 +60,9 @@ impl<'de> Deserialize<'de> for AnyValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyValue, D::Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Json {
-            string_value: Option<String>,
+        struct Json<'a> {
+            #[serde(borrow)]
+            string_value: Option<Text<'a>>,
             bool_value: Option<bool>,
             int_value: Option<Number<i64>>,
             double_value: Option<Number<f64>>,
@@ -55,7 +71,7 @@ impl<'de> Deserialize<'de> for AnyValue {
         }
         let json = Json::deserialize(deserializer)?;
         let value = None
-            .or(json.string_value.map(|text| Any::Text(text.into())))
+            .or(json.string_value.map(|text| Any::Text(text.0.into_owned().into())))
             .or(json.bool_value.map(Any::Flag))
             .or(json.int_value.map(|number| Any::Whole(number.0)))
             .or(json.double_value.map(|number| Any::Real(number.0)))

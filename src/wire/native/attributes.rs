@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::fields::Extra;
-use super::value::{compact, cut, push_string, unescape};
+use super::value::{compact, cut, push_string};
+use crate::jsontext::unescape;
 
 /// Keys kept: twice what a rich OTel span carries.
 const KEYS_MAX: usize = 64;
