@@ -12,6 +12,7 @@ use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use super::proto::Span;
+use super::values::Text;
 use super::{Fault, Intake};
 
 /// What a request is about.
@@ -44,7 +45,11 @@ pub(super) fn spans(body: &[u8], intake: &mut Intake<'_>) -> Result<(), Fault> {
             } else if shape.marks > SPAN_MARKS_MAX {
                 intake.reject(super::TOO_MANY_NODES);
             } else {
-                intake.span(&parse::<Span>(record)?);
+                // It is JSON, since the body is: what is wrong is this span alone.
+                match serde_json::from_str::<Span>(record.get()) {
+                    Ok(span) => intake.span(&span),
+                    Err(e) => intake.reject(&format!("a span cannot be read: {e}")),
+                }
             }
             Ok(())
         }
@@ -90,12 +95,13 @@ impl<'de> Visitor<'de> for &mut Keys {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            if TOP_LEVEL.contains(&key.as_str()) {
+            if !TOP_LEVEL.contains(&key.as_str()) {
+                self.other = true;
+                map.next_value::<IgnoredAny>()?;
+            } else if !matches!(map.next_value::<Option<IgnoredAny>>(), Ok(None)) {
                 self.otlp = true;
                 return Err(A::Error::custom("enough was seen"));
             }
-            self.other = true;
-            map.next_value::<IgnoredAny>()?;
         }
         Ok(())
     }
@@ -249,7 +255,7 @@ fn service_name(resource: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fau
     #[derive(Deserialize)]
     struct Attribute<'a> {
         #[serde(borrow)]
-        key: Option<Cow<'a, str>>,
+        key: Option<Text<'a>>,
         #[serde(borrow)]
         value: Option<&'a RawValue>,
     }
@@ -257,14 +263,14 @@ fn service_name(resource: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fau
     #[serde(rename_all = "camelCase")]
     struct Name<'a> {
         #[serde(borrow)]
-        string_value: Option<Cow<'a, str>>,
+        string_value: Option<Text<'a>>,
     }
     let Some(resource) = resource else { return Ok(None) };
     let mut found = None;
     each(parse::<Resource<'_>>(resource)?.attributes, &mut |attribute| {
         let attribute: Attribute<'_> = parse(attribute)?;
-        if let (Some("service.name"), Some(value)) = (attribute.key.as_deref(), attribute.value) {
-            found = parse::<Name<'_>>(value)?.string_value;
+        if let (Some("service.name"), Some(value)) = (attribute.key.as_ref().map(|key| &*key.0), attribute.value) {
+            found = parse::<Name<'_>>(value)?.string_value.map(|name| name.0);
         }
         Ok(())
     })?;
@@ -331,6 +337,7 @@ mod tests {
             " {\n} ",
             r#"{"resourceSpans":[]}"#,
             r#"{"model":"x","nested":{"a":[1,{}]},"resourceSpans":1}"#,
+            r#"{"resourceSpans":null}"#,
             r#"{"resourceLogs":[]}"#,
             r#"{"resourceMetrics":[{"#,
             r#"{"resource_spans":[]}"#,
@@ -342,6 +349,7 @@ mod tests {
             "[]",
             r#"[{"resourceSpans":[]}]"#,
             r#"{"model":"x"}"#,
+            r#"{"model":"x","resourceSpans":null}"#,
             r#"{"attributes":{"resourceSpans":[]}}"#,
             r#"{"model":"resourceSpans"}"#,
             "{}\n{\"model\":\"x\"}",

@@ -124,7 +124,7 @@ pub fn count_metrics(encoding: Encoding, body: &[u8]) -> Result<u64, Fault> {
 
 /// Whether a JSON body on a path that OTLP shares with native JSON is OTLP: an object with
 /// `resourceSpans`, `resourceLogs` or `resourceMetrics` (or the snake_case of one, to be refused with a
-/// reason), wherever it stands in the object, or an empty object.
+/// reason), wherever it stands in the object, or an object of nothing else. Null is absence.
 pub fn looks_like_otlp_json(body: &[u8]) -> bool {
     json::looks_like_otlp(body)
 }
@@ -168,7 +168,7 @@ impl Intake<'_> {
     fn reject(&mut self, reason: &str) {
         self.report.rejected += 1;
         if self.report.rejected_message.is_empty() {
-            self.report.rejected_message = reason.to_owned();
+            self.report.rejected_message = text::cut(reason.as_bytes(), REASON_BYTES_MAX).0;
         }
     }
 
@@ -194,6 +194,8 @@ const TOO_MANY_NODES: &str = "a span has more than 20000 attributes, events and 
 const NESTING_MAX: usize = 16;
 /// The reason for it.
 const TOO_DEEP: &str = "a value of a span is nested more than 16 deep";
+/// A reason may quote what it is about.
+const REASON_BYTES_MAX: usize = 256;
 /// A service name is a label.
 const SERVICE_NAME_BYTES_MAX: usize = 256;
 /// OpenClaw has about 25 kinds of span.

@@ -166,7 +166,7 @@ impl Reading<'_, '_> {
         each_field(raw, &mut |key, value| {
             if key == self.batch_key && value.starts_with('[') {
                 batch = Some(value);
-            } else if let Some((_, message)) = OTLP_KEYS.iter().find(|(name, _)| key == *name) {
+            } else if let Some((_, message)) = OTLP_KEYS.iter().find(|(name, _)| key == *name && value != "null") {
                 otlp = Some(*message);
             } else {
                 fields.place(key, value);

@@ -129,6 +129,8 @@ fn other_json_is_not_native() {
         let Fault::NotNative { message } = fault(body.as_bytes()) else { panic!() };
         assert!(message.contains("OTLP"), "{message}");
     }
+    let (events, _) = read(Table::LlmTraces, r#"{"model":"m","resourceSpans":null}"#);
+    assert_eq!(events.len(), 1, "null is absence");
     let metrics = read_in(Table::SystemMetrics, b"{}", &context());
     assert!(matches!(metrics, Err(Fault::NotNative { .. })));
 }
