@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::genai;
 use super::proto::{Any, KeyValue};
-use super::text::cut;
+use super::text::{cut, storable};
 
 /// Attributes of one row, growing towards its JSON.
 pub(super) struct Leftovers {
@@ -76,7 +76,7 @@ fn member(key: &[u8], value: &Any) -> Option<(String, bool)> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return None;
     }
-    let mut json = serde_json::to_string(&String::from_utf8_lossy(key)).ok()?;
+    let mut json = serde_json::to_string(&storable(key)).ok()?;
     json.push(':');
     if let Any::Text(text) = value {
         let (short, was_cut) = cut(text, VALUE_BYTES_MAX);
@@ -119,14 +119,14 @@ struct Shown<'a>(&'a Any);
 impl serde::Serialize for Shown<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Any::Text(text) => serializer.serialize_str(&String::from_utf8_lossy(text)),
+            Any::Text(text) => serializer.serialize_str(&storable(text)),
             Any::Flag(flag) => serializer.serialize_bool(*flag),
             Any::Whole(number) => serializer.serialize_i64(*number),
             Any::Real(number) => serializer.serialize_f64(*number),
             Any::List(list) => serializer.collect_seq(list.values.iter().map(|v| OrNull(v.value.as_ref()))),
             Any::Map(map) => serializer.collect_map(map.values.iter().map(|member| {
                 let value = member.value.as_ref().and_then(|value| value.value.as_ref());
-                (String::from_utf8_lossy(&member.key), OrNull(value))
+                (storable(&member.key), OrNull(value))
             })),
         }
     }

@@ -1,11 +1,18 @@
 //! Bytes that should be UTF-8, made into text of bounded length.
 
-/// `bytes` as text of at most `max` bytes, cut between two characters, and whether it was cut. What is
-/// not UTF-8 is replaced by U+FFFD.
+use std::borrow::Cow;
+
+/// `bytes` as text. What is not UTF-8, and NUL (SQLite's text functions stop at it), is replaced by U+FFFD.
+pub(super) fn storable(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes);
+    if text.contains('\0') { Cow::Owned(text.replace('\0', REPLACEMENT)) } else { text }
+}
+
+/// `bytes` as [`storable`] text of at most `max` bytes, cut between two characters, and whether it was cut.
 pub(super) fn cut(bytes: &[u8], max: usize) -> (String, bool) {
     let over = bytes.len() > max;
     let head = if over { &bytes[..boundary(bytes, max)] } else { bytes };
-    let mut text = String::from_utf8_lossy(head).into_owned();
+    let mut text = storable(head).into_owned();
     if text.len() <= max {
         return (text, over);
     }
@@ -20,6 +27,8 @@ fn boundary(bytes: &[u8], at: usize) -> usize {
     (at.saturating_sub(CHAR_BYTES_MAX - 1)..=at).rev().find(is_start).unwrap_or(at)
 }
 
+/// U+FFFD
+const REPLACEMENT: &str = "\u{fffd}";
 /// Longest UTF-8 sequence.
 const CHAR_BYTES_MAX: usize = 4;
 /// Continuation bytes are `10xxxxxx`.
@@ -45,6 +54,7 @@ mod tests {
     fn what_is_not_utf8_is_replaced_and_stays_in_bounds() {
         assert_eq!(cut(b"a\xffb", 10), ("a\u{fffd}b".to_owned(), false));
         assert_eq!(cut(b"\xff\xff\xff", 4), ("\u{fffd}".to_owned(), true));
+        assert_eq!(cut(b"a\0\0", 5), ("a\u{fffd}".to_owned(), true));
         assert_eq!(cut(&[0x80; 64], 9), ("\u{fffd}".repeat(3), true));
     }
 }
