@@ -17,13 +17,13 @@ pub(super) struct Leftovers {
 }
 
 impl Leftovers {
-    /// Those of `attributes` that have no column and are no content, in their order.
+    /// Those of `attributes` that no column took and that are no content, in their order.
     pub(super) fn of(attributes: &[KeyValue]) -> Leftovers {
         let mut leftovers = Leftovers { json: String::from("{"), keys: 0, dropped: 0, was_cut: false };
         for attribute in attributes {
             let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
             if let Some(value) = value
-                && genai::is_leftover(&attribute.key)
+                && genai::is_leftover(&attribute.key, value)
             {
                 leftovers.keep(&attribute.key, value);
             }
@@ -178,6 +178,7 @@ mod tests {
     fn attributes_with_a_column_and_content_are_left_out() {
         let (json, was_cut) = parsed(&[
             attribute("gen_ai.request.model", text(3)),
+            attribute("gen_ai.output.messages", Any::Whole(3)),
             attribute("gen_ai.prompt.0.content", text(3)),
             attribute("openclaw.content.system", text(3)),
             attribute("server.port", Any::Whole(443)),

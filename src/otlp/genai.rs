@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::proto::AnyValue;
-use super::reading::Cell;
+use super::proto::{Any, AnyValue};
 use super::reading::Reading::{
     self, AiOperation, AiStreaming, Content, Dollars, First, Flag, JsonModel, Millis, RequestType, Seconds, SpanKind,
     Text, ToDot, Tokens,
 };
+use super::reading::{self, Cell};
 use crate::event::Unit;
 
 /// A column of `llm_traces`, or what one is made from.
@@ -294,6 +294,7 @@ const CONTENT: &[&str] = &[
     "llm.input_messages",
     "llm.output_messages",
     "llm.prompt",
+    "llm.invocation_parameters",
     "llm.request.functions",
     "llm.tools",
     "message.",
@@ -311,9 +312,13 @@ const CONTENT: &[&str] = &[
     "traceloop.prompt",
 ];
 
-/// Whether an attribute may be stored among the `attributes` of a row: it has no column and is no content.
-pub(super) fn is_leftover(key: &[u8]) -> bool {
-    !INDEX.contains_key(key) && !CONTENT.iter().any(|start| key.starts_with(start.as_bytes()))
+/// Whether an attribute may be stored among the `attributes` of a row: it has no column, or a value that
+/// no column of its name could take, and is no content.
+pub(super) fn is_leftover(key: &[u8], value: &Any) -> bool {
+    let is_unread = INDEX.get(key).is_none_or(|places| {
+        !reading::says_nothing(value) && places.iter().all(|place| place.reading.read(value).is_none())
+    });
+    is_unread && !CONTENT.iter().any(|start| key.starts_with(start.as_bytes()))
 }
 
 /// What the attributes of one span say, column by column.
@@ -456,7 +461,6 @@ static INDEX: LazyLock<HashMap<&'static [u8], Vec<Place>>> = LazyLock::new(|| {
 mod tests {
     use bytes::Bytes;
 
-    use super::super::proto::Any;
     use super::*;
 
     fn text(text: &str) -> AnyValue {
@@ -496,7 +500,7 @@ mod tests {
                 let mut columns = Columns::new();
                 columns.offer(name.as_bytes(), &value);
                 assert!(columns.has(*column), "{name}");
-                assert!(!is_leftover(name.as_bytes()), "{name}");
+                assert!(!is_leftover(name.as_bytes(), value.value.as_ref().unwrap()), "{name}");
             }
         }
     }
@@ -528,7 +532,7 @@ mod tests {
             let attributes = [("gen_ai.provider.name", nothing), ("openclaw.provider", text("mockai"))];
             assert_eq!(columns(&attributes).text(Column::Provider), Some(&b"mockai"[..]));
         }
-        for nothing in [whole(-1), whole(i64::MAX), text("12"), AnyValue { value: Some(Any::Real(f64::NAN)) }] {
+        for nothing in [whole(-1), whole(i64::MAX), text("1.2"), AnyValue { value: Some(Any::Real(f64::NAN)) }] {
             let attributes = [("gen_ai.usage.input_tokens", nothing), ("gen_ai.usage.prompt_tokens", whole(0))];
             assert_eq!(columns(&attributes).whole(Column::InputTokens), Some(0));
         }

@@ -14,15 +14,15 @@ pub(super) enum Reading {
     First,
     /// A string up to its first dot: `openai.chat` is how the AI SDK names a provider.
     ToDot,
-    /// A whole number from 0 to 2^53 - 1. Zero is a value.
+    /// A whole number from 0 to 2^53 - 1, or its decimal text. Zero is a value.
     Tokens,
-    /// A number of milliseconds.
+    /// A number of milliseconds, or its decimal text.
     Millis,
-    /// A number of seconds, to milliseconds.
+    /// A number of seconds, or its decimal text, to milliseconds.
     Seconds,
     /// A number of dollars, or its decimal text.
     Dollars,
-    /// true or false
+    /// true or false, or one of these words.
     Flag,
     /// Anything: text as it is, the rest as JSON.
     Content,
@@ -64,13 +64,7 @@ impl Reading {
             Reading::Millis => millis(value, 1.0).map(Cell::Whole),
             Reading::Seconds => millis(value, 1000.0).map(Cell::Whole),
             Reading::Dollars => dollars(value).map(Cell::Cost),
-            Reading::Flag => {
-                if let Any::Flag(flag) = value {
-                    Some(Cell::Flag(*flag))
-                } else {
-                    None
-                }
-            }
+            Reading::Flag => flag(value).map(Cell::Flag),
             Reading::Content => Some(Cell::Content(value)),
             Reading::JsonModel => json_model(value).map(Cell::Text),
             Reading::RequestType => translate(value, REQUEST_TYPES),
@@ -85,10 +79,14 @@ impl Reading {
     }
 }
 
+/// Whether a value is there only because its producer had to write something.
+pub(super) fn says_nothing(value: &Any) -> bool {
+    matches!(value, Any::Text(text) if matches!(text.trim_ascii(), b"" | b"unknown"))
+}
+
 fn word(value: &Any) -> Option<&[u8]> {
     let Any::Text(text) = value else { return None };
-    let text = text.trim_ascii();
-    (!text.is_empty() && text != b"unknown").then_some(text)
+    (!says_nothing(value)).then(|| text.trim_ascii())
 }
 
 fn first(value: &Any) -> Option<&[u8]> {
@@ -105,6 +103,7 @@ fn tokens(value: &Any) -> Option<i64> {
     match value {
         Any::Whole(count) => Some(*count),
         Any::Real(count) if count.fract() == 0.0 => Some(*count as i64),
+        Any::Text(text) if text.iter().all(u8::is_ascii_digit) => str::from_utf8(text).ok()?.parse().ok(),
         _ => None,
     }
     .filter(|count| (0..=WHOLE_MAX).contains(count))
@@ -114,9 +113,22 @@ fn millis(value: &Any, scale: f64) -> Option<i64> {
     let millis = match value {
         Any::Whole(number) => *number as f64 * scale,
         Any::Real(number) => number * scale,
+        // No signs, exponents or words, which Rust would read.
+        Any::Text(text) if text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') => {
+            str::from_utf8(text).ok()?.parse::<f64>().ok()? * scale
+        }
         _ => return None,
     };
     (0.0..=WHOLE_MAX as f64).contains(&millis).then_some(millis.round() as i64)
+}
+
+fn flag(value: &Any) -> Option<bool> {
+    match value {
+        Any::Flag(flag) => Some(*flag),
+        Any::Text(text) if text == "true" => Some(true),
+        Any::Text(text) if text == "false" => Some(false),
+        _ => None,
+    }
 }
 
 fn dollars(value: &Any) -> Option<PicoUsd> {
