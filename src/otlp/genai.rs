@@ -103,6 +103,8 @@ pub(super) const TABLE: &[(Column, &[(&str, Reading)])] = &[
         ("llm.token_count.prompt", Tokens),
         ("ai.usage.inputTokens", Tokens),
         ("ai.usage.promptTokens", Tokens),
+        // The AI SDK's embeddings have no other.
+        ("ai.usage.tokens", Tokens),
     ]),
     (Column::UncachedInputTokens, &[
         ("openclaw.tokens.input", Tokens),
@@ -292,9 +294,9 @@ const CONTENT: &[&str] = &[
     "langfuse.trace.output",
     "llm.completions",
     "llm.input_messages",
+    "llm.invocation_parameters",
     "llm.output_messages",
     "llm.prompt",
-    "llm.invocation_parameters",
     "llm.request.functions",
     "llm.tools",
     "message.",
@@ -388,6 +390,16 @@ impl<'a> Columns<'a> {
             None => (self.whole(Column::UncachedInputTokens).map(|input| input + cached), false),
         }
     }
+
+    /// Output tokens, reasoning included, and whether they came without it: more reasoning than there is
+    /// output. Then it is added.
+    pub(super) fn output_tokens(&self) -> (Option<i64>, bool) {
+        let reasoning = self.whole(Column::ReasoningTokens).unwrap_or(0);
+        match self.whole(Column::OutputTokens) {
+            Some(output) if reasoning > output => (Some(output + reasoning), true),
+            output => (output, false),
+        }
+    }
 }
 
 /// What a span of this name is as a row of `llm_traces`; `None` = no call of a model. `instant` = it
@@ -408,10 +420,18 @@ pub(super) fn unit_of(name: &[u8], instant: bool, columns: &Columns<'_>) -> Opti
     }
     let is_call = match columns.text(Column::Operation) {
         Some(operation) if INFERENCE.contains(&operation) => true,
-        Some(operation) if AROUND.iter().any(|around| operation.ends_with(around.as_bytes())) => false,
+        Some(operation) if is_around(operation) => false,
         _ => columns.has(Column::CalledModel),
     };
     is_call.then_some(Unit::Request)
+}
+
+/// Whether an operation is one of [`AROUND`], or ends in one as a word of its own.
+fn is_around(operation: &[u8]) -> bool {
+    AROUND.iter().any(|around| {
+        let before = operation.strip_suffix(around.as_bytes());
+        before.is_some_and(|before| before.last().is_none_or(|end| matches!(end, b'_' | b'.')))
+    })
 }
 
 /// The operation of a call whose span does not name it.
@@ -422,7 +442,7 @@ const MODEL_CALL: &[u8] = b"openclaw.model.call";
 const TURN: &[u8] = b"turn";
 /// Operations that are one call of a model.
 const INFERENCE: &[&[u8]] = &[CHAT.as_bytes(), b"generate_content", b"text_completion", b"embeddings"];
-/// Operations (or their last word) that are no call, or hold several.
+/// Operations (or their last words) that are no call, or hold several.
 const AROUND: &[&str] = &[
     "execute_tool",
     "create_agent",
@@ -431,8 +451,8 @@ const AROUND: &[&str] = &[
     "plan",
     "retrieval",
     "fetch_response",
-    "_memory",
-    "_memory_store",
+    "memory",
+    "memory_store",
 ];
 
 /// Number of columns.
@@ -539,6 +559,12 @@ mod tests {
     }
 
     #[test]
+    fn the_tokens_of_an_embedding_are_input() {
+        let embedding = [("ai.usage.tokens", whole(8))];
+        assert_eq!(columns(&embedding).input_tokens(), (Some(8), false));
+    }
+
+    #[test]
     fn input_without_cached_tokens_becomes_input_with_them() {
         let openclaw = [
             ("openclaw.tokens.input", whole(200)),
@@ -571,6 +597,9 @@ mod tests {
             ("invoke_agent", false, vec![operation("invoke_agent"), model.clone()], None),
             ("execute_tool", false, vec![operation("execute_tool"), model.clone()], None),
             ("memory", false, vec![operation("search_memory"), model.clone()], None),
+            ("plan", false, vec![operation("plan"), model.clone()], None),
+            ("plan", false, vec![operation("agent.plan"), model.clone()], None),
+            ("floorplan", false, vec![operation("floorplan"), model.clone()], request),
             ("a", false, vec![model.clone()], request),
             ("a", false, vec![("gen_ai.response.model", text("m"))], request),
             ("a", false, vec![operation("text_to_speech"), model.clone()], request),

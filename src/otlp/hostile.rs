@@ -27,6 +27,17 @@ fn attribute(key: &str, value: Any) -> KeyValue {
     KeyValue { key: Bytes::copy_from_slice(key.as_bytes()), value: Some(AnyValue { value: Some(value) }) }
 }
 
+/// A request in JSON of a call with span id 1 and of this span.
+fn json_request(span: &str) -> Bytes {
+    let good = json_call(1, "", r#"{"key":"gen_ai.request.model","value":{"stringValue":"m"}}"#);
+    format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{good},{span}]}}]}}]}}"#).into()
+}
+
+/// A span in JSON, with more `members` (each with its comma) and these attributes.
+fn json_call(id: u32, members: &str, attributes: &str) -> String {
+    format!(r#"{{"traceId":"{:032x}","spanId":"{id:016x}",{members}"attributes":[{attributes}]}}"#, 1)
+}
+
 /// A span that is a call.
 fn call() -> Span {
     Span {
@@ -163,7 +174,24 @@ fn times_that_say_nothing_give_no_latency() {
 }
 
 #[test]
-fn a_cost_is_the_client_s_unless_the_call_failed_or_it_is_zero_for_tokens() {
+fn a_start_that_no_clock_can_show_is_the_time_of_arrival_and_the_id_stays_the_same() {
+    let year_2199 = 7_258_118_399_999_000_000;
+    let row_at = |start_ns: u64| row(&Span { start_ns, end_ns: start_ns, ..call() });
+    assert_eq!(row_at(year_2199).timestamp_ms, 7_258_118_399_999);
+    for absurd in [0, 7_258_118_400_000_000_000, u64::MAX] {
+        assert_eq!(row_at(absurd).timestamp_ms, CONTEXT.now_ms, "{absurd}");
+    }
+    let id_at = |now_ms: i64| {
+        let body = request(&[Span { start_ns: u64::MAX, ..call() }.encode_to_vec()]);
+        let mut ids = Vec::new();
+        traces(Encoding::Protobuf, body, &Context { now_ms, ..CONTEXT }, &mut |event| ids.push(event.id)).unwrap();
+        ids
+    };
+    assert_eq!(id_at(CONTEXT.now_ms), id_at(CONTEXT.now_ms + 60_000));
+}
+
+#[test]
+fn a_cost_is_the_client_s_unless_it_is_zero_for_tokens_or_a_failure() {
     let with = |cost: f64, tokens: i64, code: i32| {
         let mut span = call();
         span.attributes.push(attribute("gen_ai.usage.cost", Any::Real(cost)));
@@ -175,7 +203,8 @@ fn a_cost_is_the_client_s_unless_the_call_failed_or_it_is_zero_for_tokens() {
     assert_eq!(with(0.5, 10, 1), (Some(PicoUsd(500_000_000_000)), "client"));
     assert_eq!(with(0.0, 0, 0), (Some(PicoUsd(0)), "client"));
     assert_eq!(with(0.0, 10, 0), (None, "none"));
-    assert_eq!(with(0.5, 10, 2), (None, "none"));
+    assert_eq!(with(0.0, 0, 2), (None, "none"));
+    assert_eq!(with(0.5, 10, 2), (Some(PicoUsd(500_000_000_000)), "client"));
 }
 
 #[test]
@@ -247,6 +276,96 @@ fn what_is_not_utf8_is_replaced_in_protobuf_and_refused_in_json() {
     span.attributes = vec![attribute("gen_ai.request.model", Any::Text(Bytes::from_static(b"m\xff")))];
     assert_eq!(&*row(&span).request_model, "m\u{fffd}");
     assert!(read(Encoding::Json, Bytes::from_static(b"{\"resourceSpans\":[{\"a\":\"\xff\"}]}")).is_err());
+}
+
+#[test]
+fn nul_is_replaced_in_columns_and_attributes() {
+    let mut span = call();
+    let list = ValueList { values: vec![AnyValue { value: Some(Any::Text(Bytes::from_static(b"x\0"))) }] };
+    span.attributes = vec![
+        attribute("gen_ai.request.model", Any::Text(Bytes::from_static(b"m\0n"))),
+        attribute("text\0", Any::Text(Bytes::from_static(b"\0"))),
+        attribute("list", Any::List(list)),
+    ];
+    let row = row(&span);
+    assert_eq!(&*row.request_model, "m\u{fffd}n");
+    assert_eq!(row.attributes.as_deref(), Some("{\"text\u{fffd}\":\"\u{fffd}\",\"list\":[\"x\u{fffd}\"]}"));
+}
+
+#[test]
+fn half_a_surrogate_pair_in_json_is_replaced_wherever_a_string_may_stand() {
+    let body = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"\udc00"},
+        {"key":"service.name","value":{"stringValue":"s\ud83d"}}]},"scopeSpans":[{"spans":[{"name":"chat \ud83d",
+        "traceId":"01010101010101010101010101010101","spanId":"0202020202020202",
+        "status":{"code":2,"message":"bad \ud83dx"},"attributes":[
+        {"key":"gen_ai.request.model","value":{"stringValue":"\u006d \ud83d\ude00"}},
+        {"key":"note\ud83d","value":{"stringValue":"hi \ud83d"}}]}]}]}]}"#;
+    let (report, events) = read(Encoding::Json, body.into()).unwrap();
+    assert_eq!(report.rejected, 0, "{report:?}");
+    let [Event { kind: Kind::LlmTrace(row), .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(row.service_name.as_deref(), Some("s\u{fffd}"));
+    assert_eq!(row.error_message.as_deref(), Some("bad \u{fffd}x"));
+    assert_eq!(&*row.request_model, "m \u{1f600}");
+    assert_eq!(row.attributes.as_deref(), Some("{\"note\u{fffd}\":\"hi \u{fffd}\"}"));
+}
+
+#[test]
+fn a_span_of_json_that_cannot_be_read_is_rejected_and_its_neighbours_are_taken() {
+    let value = |value: &str| json_call(2, "", &format!(r#"{{"key":"k","value":{value}}}"#));
+    for (bad, word) in [
+        (json_call(2, r#""status":{"code":"STATUS_CODE_ERROR"},"#, ""), "enums are numbers"),
+        (json_call(2, r#""name":"a","name":"b","#, ""), "duplicate field"),
+        (json_call(2, r#""name":7,"#, ""), "a string"),
+        (json_call(2, "", "null"), "null"),
+        (value(r#"{"doubleValue":1e400}"#), "out of range"),
+        (value(r#"{"intValue":"12.0"}"#), "number"),
+        (value(r#"{"boolValue":"true"}"#), "boolean"),
+        (value(r#""plain""#), "plain"),
+        (value(&format!(r#""{}""#, "x".repeat(9000))), "xxx"),
+        ("7".to_owned(), "7"),
+    ] {
+        let (report, events) = read(Encoding::Json, json_request(&bad)).unwrap();
+        assert_eq!((report.spans, report.rejected, events.len()), (2, 1, 1), "{bad}");
+        assert!(report.rejected_message.contains(word), "{}", report.rejected_message);
+        assert!(report.rejected_message.len() <= REASON_BYTES_MAX, "{}", report.rejected_message.len());
+    }
+    for broken in ["{", r#"{"name":"\x"}"#, "{}}", "01"] {
+        assert!(read(Encoding::Json, json_request(broken)).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn a_value_that_its_column_cannot_take_stays_an_attribute_unless_it_is_content() {
+    let mut span = call();
+    let text = |text: &'static str| Any::Text(Bytes::from_static(text.as_bytes()));
+    span.attributes.extend([
+        attribute("gen_ai.usage.input_tokens", text("about 12")),
+        attribute("gen_ai.usage.output_tokens", text("45")),
+        attribute("gen_ai.request.stream", text("true")),
+        attribute("gen_ai.response.time_to_first_chunk", text("0.25")),
+        attribute("gen_ai.conversation.id", Any::Whole(7)),
+        attribute("gen_ai.provider.name", text("unknown")),
+        attribute("gen_ai.response.id", text(" ")),
+        attribute("llm.invocation_parameters", text("{\"tools\":[]}")),
+    ]);
+    let row = row(&span);
+    assert_eq!((row.input_tokens, row.output_tokens, row.streaming), (None, Some(45), Some(true)));
+    assert_eq!(row.ttft_ms, Some(250));
+    let kept = r#"{"gen_ai.usage.input_tokens":"about 12","gen_ai.conversation.id":7}"#;
+    assert_eq!(row.attributes.as_deref(), Some(kept));
+}
+
+#[test]
+fn reasoning_that_was_counted_beside_the_output_is_added_to_it() {
+    let with = |output: i64, reasoning: i64| {
+        let mut span = call();
+        span.attributes.push(attribute("gen_ai.usage.output_tokens", Any::Whole(output)));
+        span.attributes.push(attribute("gen_ai.usage.reasoning.output_tokens", Any::Whole(reasoning)));
+        let row = row(&span);
+        (row.output_tokens, row.reasoning_tokens, row.attributes.as_deref().map(str::to_owned))
+    };
+    assert_eq!(with(45, 45), (Some(45), Some(45), None));
+    assert_eq!(with(45, 46), (Some(91), Some(46), Some(r#"{"usage_normalized":true}"#.to_owned())));
 }
 
 #[test]

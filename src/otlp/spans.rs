@@ -1,5 +1,7 @@
 //! One span to one row of `llm_traces`, or to nothing.
 
+use std::ops::Range;
+
 use super::Context;
 use super::attributes::{Leftovers, json_head};
 use super::genai::{self, Column, Columns};
@@ -32,7 +34,7 @@ pub(super) fn event(
     let start_ms = (span.start_ns / NANOS_PER_MILLI) as i64;
     let identity = [b"llm_traces\0", &span.trace_id[..], &span.span_id[..]].concat();
     let mut trace = row(span, unit, &columns, context.text);
-    trace.timestamp_ms = if span.start_ns == 0 { context.now_ms } else { start_ms };
+    trace.timestamp_ms = if START_NS.contains(&span.start_ns) { start_ms } else { context.now_ms };
     trace.service_name = service_name.map(Box::from);
     trace.source = source;
     Ok(Some(Event {
@@ -58,13 +60,13 @@ fn columns_of(span: &Span) -> Columns<'_> {
 fn row(span: &Span, unit: Unit, columns: &Columns<'_>, config: TextConfig) -> LlmTrace {
     let is_error = span.status.as_ref().is_some_and(|status| status.code == STATUS_ERROR);
     let (input_tokens, was_exclusive) = columns.input_tokens();
-    let output_tokens = columns.whole(Column::OutputTokens);
+    let (output_tokens, was_visible) = columns.output_tokens();
     let has_tokens = input_tokens.max(output_tokens).is_some_and(|tokens| tokens > 0);
-    // Zero for tokens that were used is a producer without prices, not a gift.
-    let is_no_evidence = |cost: &PicoUsd| is_error || (has_tokens && *cost == PicoUsd(0));
-    let cost = cost(columns).filter(|cost| !is_no_evidence(cost));
+    // Zero for tokens that were used is a producer without prices, not a gift; for a failure it says nothing.
+    let is_evidence = |cost: &PicoUsd| *cost > PicoUsd(0) || !(is_error || has_tokens);
+    let cost = cost(columns).filter(is_evidence);
     let mut leftovers = Leftovers::of(&span.attributes);
-    if was_exclusive {
+    if was_exclusive || was_visible {
         leftovers.mark(USAGE_NORMALIZED);
     }
     let (attributes, attributes_cut) = leftovers.into_json();
@@ -208,6 +210,8 @@ const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 const NANOS_PER_MILLI: u64 = 1_000_000;
+/// A start is known, and before the year 2200. Later ones are other numbers that were read as a time.
+const START_NS: Range<u64> = 1..7_258_118_400_000_000_000;
 /// `STATUS_CODE_ERROR`
 const STATUS_ERROR: i32 = 2;
 /// Name of the event that tells of an exception, and start of the names of its attributes.
@@ -218,5 +222,5 @@ const LABEL_BYTES_MAX: usize = 512;
 const ERROR_MESSAGE_BYTES_MAX: usize = 4096;
 /// The model of a call whose span does not name one.
 const UNKNOWN_MODEL: &str = "unknown";
-/// Marks a row whose producer counted input without cached tokens under an inclusive name.
+/// Marks a row whose producer counted a part (cached tokens, reasoning) beside the whole, under an inclusive name.
 const USAGE_NORMALIZED: &str = "usage_normalized";
