@@ -130,6 +130,22 @@ fn an_otlp_client_whose_encoding_is_not_known_is_told_as_the_collector_tells_it(
 }
 
 #[test]
+fn a_bad_span_of_json_is_a_partial_success_and_nothing_but_bad_spans_is_a_400() {
+    let server = Server::start(Setup::default());
+    let ids = r#""traceId":"01010101010101010101010101010101","spanId":"0202020202020202""#;
+    let bad = format!(r#"{{{ids},"status":{{"code":"STATUS_CODE_ERROR"}}}}"#);
+    let ask = |spans: &str| {
+        let body = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
+        server.ask(otlp("/v1/traces", "application/json", "", body.as_bytes()))
+    };
+    let partial = ask(&format!(r#"{bad},{{{ids},"name":"openclaw.model.call"}}"#));
+    assert_eq!(partial.status, 200);
+    assert!(partial.text().contains(r#""rejectedSpans":"1""#), "{}", partial.text());
+    assert!(partial.text().contains("enums are numbers"), "{}", partial.text());
+    assert_eq!(ask(&bad).status, 400);
+}
+
+#[test]
 fn the_shared_path_tells_native_from_otlp_json() {
     let server = Server::start(Setup::default());
     let native = server.ask(post("/v1/traces", "", r#"{"model":"m"}"#));
