@@ -6,7 +6,7 @@ use super::attributes::Attributes;
 use super::fields::{Fields, Found};
 use super::names::{Column, Names};
 use super::value::{self, INTEGER_MAX};
-use super::{Context, Invalid};
+use super::{Context, Invalid, time};
 use crate::config::Capture;
 use crate::event::{EventId, PicoUsd, Severity, Table};
 
@@ -42,10 +42,11 @@ impl<'a> Row<'a, '_> {
     /// When it happened, Unix milliseconds.
     pub(super) fn timestamp_ms(&self) -> Result<i64, Invalid> {
         let Some(found) = self.fields.column(Column::Timestamp) else { return Ok(self.context.now_ms) };
-        let date = || super::time::parse_rfc3339(&value::text(found.raw)?).filter(|ms| *ms >= 0);
-        value::integer(found.raw)
+        let date = || time::parse_rfc3339(&value::text(found.raw)?);
+        value::rounded(found.raw)
             .or_else(date)
-            .ok_or_else(|| found.invalid("Unix milliseconds or an RFC 3339 time since 1970"))
+            .filter(|ms| time::TAKEN_MS.contains(ms))
+            .ok_or_else(|| found.invalid("Unix milliseconds or RFC 3339, of the years 1973 to 5138"))
     }
 
     /// A name or an id. An empty one is none.
@@ -78,9 +79,13 @@ impl<'a> Row<'a, '_> {
         Some(self.cut(value::content(found.raw), self.context.text.max_bytes))
     }
 
-    /// A whole number.
-    pub(super) fn integer(&self, column: Column) -> Result<Option<i64>, Invalid> {
-        self.fields.column(column).map(|found| found.integer()).transpose()
+    /// A duration in milliseconds; a finer one is rounded to the nearest.
+    pub(super) fn milliseconds(&self, column: Column) -> Result<Option<i64>, Invalid> {
+        let read = |found: Found<'_>| {
+            value::rounded(found.raw)
+                .ok_or_else(|| found.invalid(&format!("a number of milliseconds from 0 to {INTEGER_MAX}")))
+        };
+        self.fields.column(column).map(read).transpose()
     }
 
     /// A boolean.

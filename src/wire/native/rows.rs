@@ -50,9 +50,9 @@ fn trace(row: &mut Row<'_, '_>) -> Result<LlmTrace, Invalid> {
         reasoning_tokens: tokens.reasoning,
         cost: tokens.cost,
         cost_source: if tokens.cost.is_some() { CostSource::Client } else { CostSource::None },
-        latency_ms: row.integer(Column::LatencyMs)?,
+        latency_ms: row.milliseconds(Column::LatencyMs)?,
         ttft_ms: ttft_ms(row)?,
-        ttfb_ms: row.integer(Column::TtfbMs)?,
+        ttfb_ms: row.milliseconds(Column::TtfbMs)?,
         error_type: row.name(Column::ErrorType)?,
         error_message: row.message(Column::Message)?,
         finish_reason: finish_reason(row)?,
@@ -151,7 +151,7 @@ fn status(row: &Row<'_, '_>, failed: bool) -> Result<Status, Invalid> {
 fn ttft_ms(row: &Row<'_, '_>) -> Result<Option<i64>, Invalid> {
     /// The column is whole milliseconds, and longer waits than a year are no waits.
     const SECONDS_MAX: f64 = 366.0 * 86_400.0;
-    if let Some(ms) = row.integer(Column::TtftMs)? {
+    if let Some(ms) = row.milliseconds(Column::TtftMs)? {
         return Ok(Some(ms));
     }
     let Some(found) = row.fields.column(Column::TtftSeconds) else { return Ok(None) };

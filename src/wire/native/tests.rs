@@ -158,7 +158,7 @@ fn a_wrong_field_is_named_as_it_was_sent_and_shown_short() {
     let (field, message) = rejection(Table::LlmTraces, &long);
     let shown = "é".repeat(31);
     assert_eq!(field, "durationMs");
-    assert_eq!(message, format!("expected a whole number from 0 to 9007199254740991, got \"{shown}..."));
+    assert_eq!(message, format!("expected a number of milliseconds from 0 to 9007199254740991, got \"{shown}..."));
     for (table, item, wrong) in [
         (Table::LlmTraces, r#"{"model":""}"#, "model"),
         (Table::LlmTraces, r#"{"model":null}"#, "model"),

@@ -1,5 +1,11 @@
 //! Points in time as producers write them: RFC 3339, to Unix milliseconds, exactly.
 
+use std::ops::RangeInclusive;
+
+/// The times that are taken, Unix milliseconds: 1973-03-03 to 5138-11-16. Today's time in seconds lies below
+/// (until the year 5138), and in microseconds above (since 1973): neither is ever stored as a wrong date.
+pub(super) const TAKEN_MS: RangeInclusive<i64> = 100_000_000_000..=100_000_000_000_000;
+
 /// Unix milliseconds of an RFC 3339 date and time; finer fractions are cut off. `None` if it is no
 /// such text, or a day that no calendar has. Times before 1970 are negative.
 pub(super) fn parse_rfc3339(text: &str) -> Option<i64> {
@@ -91,6 +97,15 @@ mod tests {
             ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
         ] {
             assert_eq!(parse_rfc3339(text), Some(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_and_microseconds_of_a_taken_time_are_no_milliseconds_that_are_taken() {
+        let ms = parse_rfc3339("2026-11-23T18:32:12Z").unwrap();
+        assert!(TAKEN_MS.contains(&ms) && !TAKEN_MS.contains(&(ms / 1000)) && !TAKEN_MS.contains(&(ms * 1000)));
+        for (text, bound) in [("1973-03-03T09:46:40Z", TAKEN_MS.start()), ("5138-11-16T09:46:40Z", TAKEN_MS.end())] {
+            assert_eq!(parse_rfc3339(text).as_ref(), Some(bound), "{text}");
         }
     }
 

@@ -20,30 +20,61 @@ pub(super) fn integer(raw: &str) -> Option<i64> {
     }
 }
 
+/// The whole number nearest to a JSON number from 0 to [`INTEGER_MAX`], halves up; or what [`integer`] takes.
+pub(super) fn rounded(raw: &str) -> Option<i64> {
+    if !is_number(raw) {
+        return integer(raw);
+    }
+    let Decimal { negative, whole, tenths, fraction } = Decimal::parse(raw);
+    let number = whole + i64::from(tenths >= 5);
+    let zero = whole == 0 && !fraction;
+    (number <= INTEGER_MAX && (zero || !negative)).then_some(number)
+}
+
 /// The number that a JSON number's text stands for, if it is in range and has no fraction.
 fn integral(number: &str) -> Option<i64> {
-    let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
-    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (number, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    // How many digits still come before the decimal point.
-    let mut before_point = whole.len() as i64 + i64::from(exponent);
-    let mut number: i64 = 0;
-    for digit in whole.bytes().chain(fraction.bytes()) {
-        if before_point > 0 {
-            number = (number * 10 + i64::from(digit - b'0')).min(INTEGER_MAX + 1);
-        } else if digit != b'0' {
-            return None;
+    let Decimal { negative, whole, fraction, .. } = Decimal::parse(number);
+    (!fraction && whole <= INTEGER_MAX && (whole == 0 || !negative)).then_some(whole)
+}
+
+/// What the text of a JSON number says.
+struct Decimal {
+    negative: bool,
+    /// The digits before the point; above [`INTEGER_MAX`] only that it is.
+    whole: i64,
+    /// The first digit behind the point.
+    tenths: u8,
+    /// Whether any digit behind the point is not 0.
+    fraction: bool,
+}
+
+impl Decimal {
+    /// Reads a text that serde_json has found to be a number, or decimal digits.
+    fn parse(number: &str) -> Decimal {
+        let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
+        let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+        // An exponent of more digits than that is past every body's length: only its sign matters.
+        let past = if exponent.starts_with('-') { i32::MIN } else { i32::MAX };
+        let exponent = exponent.parse::<i32>().unwrap_or(past);
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let mut decimal = Decimal { negative, whole: 0, tenths: 0, fraction: false };
+        // How many digits still come before the decimal point.
+        let mut before_point = whole.len() as i64 + i64::from(exponent);
+        for digit in whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0') {
+            match before_point {
+                1.. => decimal.whole = (decimal.whole * 10 + i64::from(digit)).min(INTEGER_MAX + 1),
+                0 => decimal.tenths = digit,
+                _ => {}
+            }
+            decimal.fraction |= before_point <= 0 && digit != 0;
+            before_point -= 1;
         }
-        before_point -= 1;
+        while before_point > 0 && (1..=INTEGER_MAX).contains(&decimal.whole) {
+            decimal.whole = (decimal.whole * 10).min(INTEGER_MAX + 1);
+            before_point -= 1;
+        }
+        decimal
     }
-    while before_point > 0 && number != 0 && number <= INTEGER_MAX {
-        number *= 10;
-        before_point -= 1;
-    }
-    (number <= INTEGER_MAX && (number == 0 || !negative)).then_some(number)
 }
 
 /// A boolean: `true`, `false`, 1 or 0.
@@ -163,6 +194,8 @@ mod tests {
             ("-0", 0),
             ("-0.0", 0),
             ("0e99", 0),
+            ("0e99999999999", 0),
+            ("0.0E-99999999999", 0),
             ("\"42\"", 42),
             ("\"007\"", 7),
             ("9007199254740991", INTEGER_MAX),
@@ -180,6 +213,7 @@ mod tests {
             "1e16",
             "1e400",
             "1e99999999999",
+            "1e-99999999999",
             "99999999999999999999999",
             "\"\"",
             "\"1.0\"",
@@ -193,6 +227,33 @@ mod tests {
             "{}",
         ] {
             assert_eq!(integer(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_rounded_number_is_the_nearest_whole_one_and_halves_go_up() {
+        for (raw, number) in [
+            ("517", 517),
+            ("517.3", 517),
+            ("517.29999999999995", 517),
+            ("517.49999999999999999999", 517),
+            ("517.5", 518),
+            ("517.50000000000001", 518),
+            ("0.5", 1),
+            ("0.05", 0),
+            ("5173e-1", 517),
+            ("5e-1", 1),
+            ("5e-2", 0),
+            ("0.5173E3", 517),
+            ("1e-99999999999", 0),
+            ("-0.0", 0),
+            ("\"517\"", 517),
+            ("9007199254740991.4", INTEGER_MAX),
+        ] {
+            assert_eq!(rounded(raw), Some(number), "{raw}");
+        }
+        for raw in ["-0.1", "-1", "9007199254740991.5", "9e99", "\"517.3\"", "\"\"", "true", "null", "[1]"] {
+            assert_eq!(rounded(raw), None, "{raw}");
         }
     }
 

@@ -69,6 +69,48 @@ fn a_model_alone_is_a_trace_of_now() {
 }
 
 #[test]
+fn milliseconds_are_rounded_and_tokens_are_not() {
+    let call = trace(
+        r#"{"model":"m","timestamp":1795458732000.5,"latency_ms":517.3,"ttft_ms":230.5,"ttfb_ms":0.4999,
+            "input_tokens":0e99999999999}"#,
+    );
+    assert_eq!((call.timestamp_ms, call.latency_ms), (NOW_MS + 1, Some(517)));
+    assert_eq!((call.ttft_ms, call.ttfb_ms, call.input_tokens), (Some(231), Some(0), Some(0)));
+    for (field, value) in [("input_tokens", "517.3"), ("latency_ms", "-0.1"), ("latency_ms", "\"517.3\"")] {
+        assert_eq!(rejection(Table::LlmTraces, &format!(r#"{{"model":"m","{field}":{value}}}"#)).0, field);
+    }
+}
+
+#[test]
+fn a_time_in_another_unit_than_milliseconds_is_refused_and_told_the_unit() {
+    for value in [
+        "1795458732",
+        "1795458732.25",
+        "\"1795458732\"",
+        "1795458732000000",
+        "1795458732000000000",
+        "99999999999.4",
+        "100000000000000.5",
+        "\"1973-03-03T09:46:39.999Z\"",
+        "\"5138-11-16T09:46:40.001Z\"",
+        "\"0001-01-01T00:00:00Z\"",
+    ] {
+        let (field, message) = rejection(Table::LlmTraces, &format!(r#"{{"model":"m","ts":{value}}}"#));
+        let expected = format!("expected Unix milliseconds or RFC 3339, of the years 1973 to 5138, got {value}");
+        assert_eq!((field.as_str(), message), ("ts", expected));
+    }
+    for (value, ms) in [
+        ("100000000000", 100_000_000_000),
+        ("99999999999.5", 100_000_000_000),
+        ("\"1973-03-03T09:46:40Z\"", 100_000_000_000),
+        ("100000000000000", 100_000_000_000_000),
+        ("\"5138-11-16T09:46:40Z\"", 100_000_000_000_000),
+    ] {
+        assert_eq!(custom(&format!(r#"{{"name":"n","ts":{value}}}"#)).timestamp_ms, ms, "{value}");
+    }
+}
+
+#[test]
 fn the_first_name_wins_null_is_absent_and_the_loser_is_kept() {
     for body in [
         r#"{"model":"loser","request_model":"winner"}"#,
@@ -119,6 +161,7 @@ fn sample(column: names::Column) -> &'static str {
         C::Streaming | C::Handled => "true",
         C::Unit => "\"turn\"",
         C::Severity => "\"fatal\"",
+        C::Timestamp => "1795458732001",
         C::OtelTraceId => "\"0af7651916cd43dd8448eb211c80319c\"",
         C::OtelSpanId | C::OtelParentSpanId => "\"b7ad6b7169203331\"",
         _ => "1",
