@@ -85,7 +85,7 @@ const OTEL_SPAN_ID: Line = (Column::OtelSpanId, &["otel_span_id", "spanId", "spa
 const SERVICE_NAME: Line = (Column::ServiceName, &["service_name", "service.name", "serviceName"]);
 const SEVERITY: Line = (Column::Severity, &["severity", "level"]);
 
-/// Objects that OpenAI and Anthropic put beside their counts.
+/// Objects that OpenAI, Anthropic and the AI SDK put beside their counts.
 const DETAILS: Line = (
     Column::Details,
     &[
@@ -93,6 +93,8 @@ const DETAILS: Line = (
         "completion_tokens_details",
         "input_tokens_details",
         "output_tokens_details",
+        "inputTokenDetails",
+        "outputTokenDetails",
         "cache_creation",
     ],
 );
@@ -270,6 +272,7 @@ const USAGE: &[Line] = &[
         &[
             "prompt_tokens_details.cached_tokens",
             "input_tokens_details.cached_tokens",
+            "inputTokenDetails.cacheReadTokens",
             "cachedContentTokenCount",
             "cached_content_token_count",
             "cachedInputTokens",
@@ -285,6 +288,7 @@ const USAGE: &[Line] = &[
         Column::CacheWriteTokens,
         &[
             "prompt_tokens_details.cache_write_tokens",
+            "inputTokenDetails.cacheWriteTokens",
             "cache_write_tokens",
             "cache_creation_input_tokens",
             "cacheWriteInputTokens",
@@ -301,6 +305,7 @@ const USAGE: &[Line] = &[
         &[
             "completion_tokens_details.reasoning_tokens",
             "output_tokens_details.reasoning_tokens",
+            "outputTokenDetails.reasoningTokens",
             "thoughtsTokenCount",
             "thoughts_token_count",
             "reasoningTokens",

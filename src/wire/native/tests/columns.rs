@@ -263,6 +263,11 @@ fn every_usage_dialect_counts_cache_and_reasoning_in() {
             [100, 20, 60, -1, -1, 5],
         ),
         (
+            "sdk",
+            r#"{"inputTokens":10,"inputTokenDetails":{"noCacheTokens":6,"cacheReadTokens":3,"cacheWriteTokens":1},"outputTokens":5,"outputTokenDetails":{"textTokens":3,"reasoningTokens":2}}"#,
+            [10, 5, 3, 1, -1, 2],
+        ),
+        (
             "litellm",
             r#"{"prompt_tokens":100,"completion_tokens":20,"cache_read_input_tokens":60,"cache_creation_input_tokens":30}"#,
             [100, 20, 60, 30, -1, -1],
