@@ -6,9 +6,10 @@ pub struct PicoUsd(pub i64);
 
 impl PicoUsd {
     /// Reads a decimal number of dollars as JSON writes it (`0.001575`, `1.5e-6`), exactly; what is
-    /// finer than a pico-dollar is rounded half up. `None` if it is negative, no such number, or
+    /// finer than a pico-dollar is rounded half up. `None` if it is below 0, no such number, or
     /// above 9.2 million dollars.
     pub fn parse_usd(text: &str) -> Option<PicoUsd> {
+        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
             None => (text, 0),
@@ -22,7 +23,7 @@ impl PicoUsd {
         // The power of ten of each digit, in pico-dollars, falls by one from digit to digit.
         let mut power = (whole.len() as i64 - 1) + i64::from(exponent) + 12;
         for digit in whole.bytes().chain(fraction.bytes()) {
-            if !digit.is_ascii_digit() {
+            if !digit.is_ascii_digit() || (negative && digit != b'0') {
                 return None;
             }
             let digit = i128::from(digit - b'0');
@@ -56,10 +57,16 @@ mod tests {
             ("9223372.036854775807", i64::MAX),
             ("0e400", 0),
             ("1e-400", 0),
+            ("-0", 0),
+            ("-0.0", 0),
+            ("-0e0", 0),
         ] {
             assert_eq!(PicoUsd::parse_usd(text), Some(PicoUsd(pico)), "{text}");
         }
-        for text in ["", "-1", "-0.5", ".5", "1.", "x", "1e", "NaN", "inf", "9223373", "1e7", "1e400", "1.2.3"] {
+        for text in [
+            "", "-", "--0", "-1", "-0.5", "-1e-13", ".5", "1.", "x", "1e", "NaN", "inf", "9223373", "1e7", "1e400",
+            "1.2.3",
+        ] {
             assert_eq!(PicoUsd::parse_usd(text), None, "{text}");
         }
     }

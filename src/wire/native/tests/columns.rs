@@ -327,6 +327,8 @@ fn cost_is_exact_and_unknown_is_not_zero() {
         (r#""cost":1.5e-6"#, Some(1_500_000)),
         (r#""costUsd":"0.1""#, Some(100_000_000_000)),
         (r#""cost":0"#, Some(0)),
+        (r#""cost_usd":-0.0"#, Some(0)),
+        (r#""usage":{"cost":-0}"#, Some(0)),
         (r#""usage":{"cost":0.25}"#, Some(250_000_000_000)),
         (r#""usage":{"input":1,"cost":{"input":0.1,"total":0.25}}"#, Some(250_000_000_000)),
         (r#""usage":{"input":1,"cost":{"total":0}}"#, None),
