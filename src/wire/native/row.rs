@@ -131,9 +131,11 @@ impl<'a> Row<'a, '_> {
     }
 
     /// Makes the fields of an `error` object those of the item, where the item has none of its own; a text is the
-    /// message. Whether there was an error; an empty text is none.
+    /// message. Whether there was an error; an empty text is none, and neither is `false`.
     pub(super) fn spread_error(&mut self) -> Result<bool, Invalid> {
-        let Some(error) = self.fields.column(Column::Error) else { return Ok(false) };
+        let Some(error) = self.fields.column(Column::Error).filter(|error| error.raw != "false") else {
+            return Ok(false);
+        };
         if !error.raw.starts_with('{') {
             let text = value::text(error.raw).ok_or_else(|| error.invalid("a text, or an object with a message"))?;
             self.fields.offer(Column::Message, error);

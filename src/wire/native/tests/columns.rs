@@ -355,6 +355,7 @@ fn status_is_what_is_said_or_what_the_errors_tell() {
         (r#","error":{}"#, Status::Error),
         (r#","error":"""#, Status::Ok),
         (r#","error":null"#, Status::Ok),
+        (r#","error":false"#, Status::Ok),
         (r#","error.type":"x""#, Status::Error),
     ] {
         assert_eq!(trace(&format!(r#"{{"model":"m"{fields}}}"#)).status, status, "{fields}");
