@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Invalid;
 use super::names::{Column, Names};
+use super::value::text;
 
 /// An item of more keys is not looked at: four times what `attributes` can keep.
 const KEYS_MAX: usize = 256;
@@ -210,7 +211,7 @@ impl<'a> Fields<'a> {
 /// Calls `each` with every key and value of the object `raw`, in order.
 ///
 /// # Errors
-/// A key that is no text: half a surrogate pair.
+/// `raw` is no object.
 pub(super) fn each_field<'a>(
     raw: &'a str,
     each: &mut dyn FnMut(Cow<'a, str>, &'a str),
@@ -235,9 +236,10 @@ impl<'de> Visitor<'de> for Each<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Key(key)) = map.next_key()? {
+        // As text serde_json would refuse a key with half a surrogate pair.
+        while let Some(key) = map.next_key::<&'de RawValue>()? {
             let value: &'de RawValue = map.next_value()?;
-            (self.field)(key, value.get());
+            (self.field)(text(key.get()).unwrap_or_default(), value.get());
         }
         Ok(())
     }
@@ -247,32 +249,5 @@ impl<'de> Visitor<'de> for Each<'_, 'de> {
             (self.field)(Cow::Borrowed(""), value.get());
         }
         Ok(())
-    }
-}
-
-/// A key, borrowed unless it has escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(KeyVisitor)
-    }
-}
-
-struct KeyVisitor;
-
-impl<'de> Visitor<'de> for KeyVisitor {
-    type Value = Key<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-        Ok(Key(Cow::Borrowed(key)))
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-        Ok(Key(Cow::Owned(key.to_owned())))
     }
 }

@@ -96,6 +96,8 @@ pub fn parse(table: Table, body: &[u8], context: &Context<'_>, emit: &mut dyn Fn
     };
     let text = std::str::from_utf8(body)
         .map_err(|e| Fault::Syntax { message: format!("expected UTF-8, got another byte at {}", e.valid_up_to()) })?;
+    // Windows PowerShell and .NET write a byte order mark, which JSON readers may ignore (RFC 8259 section 8.1).
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_ascii().is_empty() {
         return Err(Fault::Syntax { message: "expected JSON, got an empty body".into() });
     }

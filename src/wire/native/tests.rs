@@ -88,6 +88,28 @@ fn objects_arrays_batches_and_lines_are_the_same_items() {
 }
 
 #[test]
+fn a_byte_order_mark_before_the_body_is_skipped() {
+    assert_eq!(&*trace("\u{feff}{\"model\":\"m\"}").request_model, "m");
+    assert_eq!(&*trace("\u{feff}\r\n[{\"model\":\"m\"}]").request_model, "m");
+    for body in ["\u{feff}", "\u{feff}\u{feff}{}", "{\"model\":\"m\"}\n\u{feff}{}"] {
+        assert!(matches!(fault(body.as_bytes()), Fault::Syntax { .. }), "{body:?}");
+    }
+}
+
+#[test]
+fn half_a_surrogate_in_a_key_spoils_nothing() {
+    for (body, attributes) in [
+        (r#"{"model":"m","\ud800":1}"#, "{\"\u{fffd}\":1}"),
+        (r#"[{"model":"m","metadata":{"a\udc00b":1}}]"#, "{\"a\u{fffd}b\":1}"),
+        (r#"{"model":"m","usage":{"\ud83d":1,"\ud83d\ude00":2}}"#, "{\"usage.\u{fffd}\":1,\"usage.\u{1f600}\":2}"),
+        (r#"{"model":"m","error":{"message":"x","\ud800":1}}"#, "{\"error.\u{fffd}\":1}"),
+    ] {
+        assert_eq!(trace(body).attributes.as_deref(), Some(attributes), "{body}");
+    }
+    assert_eq!(&*trace(r#"{"\u006dodel":"m"}"#).request_model, "m");
+}
+
+#[test]
 fn a_batch_key_that_is_no_array_is_an_attribute() {
     let event = custom(r#"{"name":"n","events":3}"#);
     assert_eq!(event.attributes.as_deref(), Some(r#"{"events":3}"#));
