@@ -54,8 +54,8 @@ impl Budget {
         self.check_room(SMALL_BODY_BYTES).is_ok()
     }
 
-    /// Waits until no other body inflates past what is small. The turn ends with what is given back.
-    pub(super) async fn large_turn(&self) -> MutexGuard<'_, ()> {
+    /// Waits until no other body is being inflated. The turn ends with what is given back.
+    pub(super) async fn inflating_turn(&self) -> MutexGuard<'_, ()> {
         self.inflating.lock().await
     }
 

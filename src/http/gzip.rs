@@ -6,7 +6,7 @@ use std::rc::Rc;
 use flate2::bufread::GzDecoder;
 use smol::future::yield_now;
 
-use super::budget::{Budget, Charged, SMALL_BODY_BYTES};
+use super::budget::{Budget, Charged};
 use super::fault::Fault;
 
 /// Members of one body. A member of no bytes costs its sender 20 and us a fresh inflater, so their
@@ -16,27 +16,23 @@ const MEMBERS_MAX: usize = 64;
 /// Inflated at a time, on the heap; after each the other connections have their turn.
 const BLOCK_BYTES: usize = 32 << 10;
 
-/// Inflates `body` to at most `bytes_max` bytes, which count against the budget as they come. One that
-/// has grown large goes on when no other one does: together they would only take each other's room.
+/// Inflates `body` to at most `bytes_max` bytes, which count against the budget as they come. One body
+/// at a time: an inflater has some 80 KiB of its own, and together they would only take each other's
+/// room. All of the body is here, so nobody waits for a client.
 ///
 /// # Errors
 /// 400 for what is not gzip or ends too early, 413 past `bytes_max`, 503 without room.
 pub(super) async fn inflate(body: &[u8], budget: &Rc<Budget>, bytes_max: usize) -> Result<Charged, Fault> {
+    let _turn = budget.inflating_turn().await;
     let mut inflated = Charged::new(budget, bytes_max, None);
     let mut block = vec![0; BLOCK_BYTES];
-    let mut turn = None;
     let mut rest = body;
     for _ in 0..MEMBERS_MAX {
         let mut member = GzDecoder::new(rest);
         loop {
             match member.read(&mut block) {
                 Ok(0) => break,
-                Ok(len) => {
-                    if turn.is_none() && inflated.bytes().len() + len > SMALL_BODY_BYTES {
-                        turn = Some(budget.large_turn().await);
-                    }
-                    inflated.push(&block[..len])?;
-                }
+                Ok(len) => inflated.push(&block[..len])?,
                 Err(error) => return Err(Fault::new(400, format!("gzip: {error}"))),
             }
             yield_now().await;
@@ -87,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn large_bodies_are_inflated_one_after_the_other_and_small_ones_between() {
+    fn bodies_are_inflated_one_after_the_other() {
         const LARGE: usize = 512 << 10;
         let budget = Budget::new(LARGE + (192 << 10), 0, std::sync::Arc::default());
         let inflated = async |body: Vec<u8>| inflate(&body, &budget, LARGE).await.map(|body| body.bytes().len());

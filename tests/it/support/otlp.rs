@@ -8,6 +8,14 @@ pub fn spans(letters: &str) -> Vec<u8> {
     field(1, &scope_spans)
 }
 
+/// One request with `count` model calls of some 480 bytes each.
+pub fn large_spans(count: usize) -> Vec<u8> {
+    let attributes: Vec<u8> =
+        (0..8).flat_map(|n| field(9, &attribute(&format!("attribute.{n}"), &"x".repeat(30)))).collect();
+    let spans: Vec<u8> = (0..count).flat_map(|_| field(2, &[span('s'), attributes.clone()].concat())).collect();
+    field(1, &field(2, &spans))
+}
+
 fn span(letter: char) -> Vec<u8> {
     let mut trace_id = [0; 16];
     fastrand::fill(&mut trace_id);
