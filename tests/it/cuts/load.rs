@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
 use crate::support::client::Client;
+use crate::support::otlp::spans_with_ids;
 
 /// So many post at the same time: a commit has more than one request in it.
 const CLIENTS: usize = 4;
@@ -110,7 +111,7 @@ impl Request {
     }
 
     fn spans(ids: Vec<u64>) -> Request {
-        let body = otlp::request(&ids);
+        let body = spans_with_ids(&ids);
         let rows = ids.iter().map(|id| (Table::LlmTraces, format!("{id:016x}"))).collect();
         Request { path: "/v1/traces", media: "application/x-protobuf", body, rows }
     }
@@ -130,59 +131,5 @@ fn item(table: Table, id: &str) -> Value {
         Table::CustomEvents => json!({"trace_id": id, "name": "n", "body": {"k": "v"}}),
         Table::ErrorEvents => json!({"trace_id": id, "message": "m"}),
         Table::SystemMetrics => unreachable!("nobody posts samples"),
-    }
-}
-
-/// Just enough of OTLP to say that a model was called.
-mod otlp {
-    const VARINT: u8 = 0;
-    const FIXED64: u8 = 1;
-    const BYTES: u8 = 2;
-
-    /// An ExportTraceServiceRequest with one GenAI span for each id.
-    pub fn request(span_ids: &[u64]) -> Vec<u8> {
-        let spans: Vec<u8> = span_ids.iter().flat_map(|id| bytes(2, &span(*id))).collect();
-        bytes(1, &bytes(2, &spans))
-    }
-
-    fn span(id: u64) -> Vec<u8> {
-        /// 2026-11-23T00:00:00Z, Unix nanoseconds.
-        const START_NS: u64 = 1_795_392_000_000_000_000;
-        let mut span = bytes(1, &[7; 16]);
-        span.extend(bytes(2, &id.to_be_bytes()));
-        span.extend(bytes(5, b"chat m"));
-        span.extend([tag(6, VARINT), 3]);
-        span.extend(fixed64(7, START_NS));
-        span.extend(fixed64(8, START_NS + 250_000_000));
-        span.extend(attribute("gen_ai.operation.name", "chat"));
-        span.extend(attribute("gen_ai.request.model", "m"));
-        span
-    }
-
-    fn attribute(key: &str, value: &str) -> Vec<u8> {
-        let value = bytes(1, value.as_bytes());
-        bytes(9, &[bytes(1, key.as_bytes()), bytes(2, &value)].concat())
-    }
-
-    fn bytes(field: u8, content: &[u8]) -> Vec<u8> {
-        let mut out = vec![tag(field, BYTES)];
-        let mut length = content.len();
-        while length >= 0x80 {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend_from_slice(content);
-        out
-    }
-
-    fn fixed64(field: u8, value: u64) -> Vec<u8> {
-        let mut out = vec![tag(field, FIXED64)];
-        out.extend(value.to_le_bytes());
-        out
-    }
-
-    fn tag(field: u8, wire_type: u8) -> u8 {
-        field << 3 | wire_type
     }
 }
