@@ -152,14 +152,8 @@ pub(super) fn push_string(text: &str, out: &mut String) {
 /// The first `bytes_max` bytes of `text`, or fewer, so that no character is cut in two; and whether
 /// anything is missing.
 pub(super) fn cut(text: &str, bytes_max: usize) -> (&str, bool) {
-    if text.len() <= bytes_max {
-        return (text, false);
-    }
-    let mut end = bytes_max;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    (&text[..end], true)
+    let end = text.floor_char_boundary(bytes_max);
+    (&text[..end], end < text.len())
 }
 
 fn is_number(raw: &str) -> bool {
