@@ -11,7 +11,8 @@
 //!
 //! Events flow to the right; requests to change the database flow to the one writer; nothing flows
 //! back. Bytes become an [`event::Event`] in `wire` or `otlp`, and past that border nothing checks
-//! again. `serve` starts all of it and stops it in order.
+//! again. `serve` starts all of it and stops it in order. `run` is another process: it starts the agent and `serve`,
+//! and keeps the one going when the other does not.
 //!
 //! A module may use those of the lines above its own, and none of its own line (`tests/it/tidy.rs`
 //! holds us to it):
@@ -19,12 +20,12 @@
 //! | line | modules |
 //! |---|---|
 //! | 0 | `event` `clock` |
-//! | 1 | `stats` `config` `shutdown` `exchange` `space` `malloc` `jsontext` |
+//! | 1 | `stats` `config` `shutdown` `exchange` `space` `malloc` `jsontext` `notify` `link` |
 //! | 2 | `logging` `client` |
 //! | 3 | `queue` `wire` `otlp` |
 //! | 4 | `store` |
 //! | 5 | `http` `collect` `push` |
-//! | 6 | `serve` `cmd` |
+//! | 6 | `serve` `run` `cmd` |
 
 pub mod client;
 pub mod clock;
@@ -35,12 +36,15 @@ pub mod event;
 pub mod exchange;
 pub mod http;
 pub mod jsontext;
+pub mod link;
 pub mod logging;
 #[allow(unsafe_code)]
 pub mod malloc;
+pub mod notify;
 pub mod otlp;
 pub mod push;
 pub mod queue;
+pub mod run;
 pub mod serve;
 pub mod shutdown;
 pub mod space;

@@ -1,13 +1,17 @@
 //! Arguments to one command, and its exit code. Nothing else.
 
+use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::Path;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lexopt::Arg;
 use openclaw_trace::cmd::{check, health, help};
-use openclaw_trace::config::{Config, LogFormat, Surroundings};
-use openclaw_trace::{logging, malloc, serve, shutdown};
+use openclaw_trace::config::{Config, Faults, LogFormat, Surroundings};
+use openclaw_trace::notify::Notify;
+use openclaw_trace::{logging, malloc, run, serve, shutdown};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// sysexits.h: the command was used wrongly.
@@ -16,7 +20,8 @@ const EX_USAGE: u8 = 64;
 const EX_CONFIG: u8 = 78;
 
 enum Command {
-    Serve,
+    Serve { supervised: bool },
+    Run { command: Vec<OsString> },
     Check,
     Health { url: Option<String> },
     Print(String),
@@ -31,7 +36,8 @@ fn main() -> ExitCode {
     match arguments() {
         Err(error) => complain(&format!("{error}\nSee openclaw-trace --help."), EX_USAGE),
         Ok(Command::Print(text)) => say(&text),
-        Ok(Command::Serve) => with_config(|config| ExitCode::from(serve::serve(config, VERSION))),
+        Ok(Command::Serve { supervised }) => with_config(|config| serve(config, supervised)),
+        Ok(Command::Run { command }) => run(command),
         Ok(Command::Check) => with_config(|config| say(&check::report(&config))),
         Ok(Command::Health { url: Some(url) }) => answer(health::ask(&url)),
         Ok(Command::Health { url: None }) => with_config(|config| answer(health::ask_own(&config))),
@@ -47,7 +53,11 @@ fn arguments() -> Result<Command, lexopt::Error> {
             (Arg::Short('V') | Arg::Long("version"), _) => {
                 return Ok(Command::Print(format!("openclaw-trace {VERSION}\n")));
             }
-            (Arg::Value(value), None) if value == "serve" => Command::Serve,
+            (Arg::Value(value), None) if value == "serve" => Command::Serve { supervised: false },
+            (Arg::Long("supervised"), Some(Command::Serve { .. })) => Command::Serve { supervised: true },
+            (Arg::Value(value), None) if value == "run" => {
+                return agents_command(parser.raw_args()?.collect());
+            }
             (Arg::Value(value), None) if value == "check" => Command::Check,
             (Arg::Value(value), None) if value == "health" => Command::Health { url: None },
             (Arg::Value(value), Some(Command::Health { url: None })) => {
@@ -56,10 +66,24 @@ fn arguments() -> Result<Command, lexopt::Error> {
             (arg, _) => return Err(arg.unexpected()),
         });
     }
-    Ok(command.unwrap_or(Command::Serve))
+    Ok(command.unwrap_or(Command::Serve { supervised: false }))
 }
 
-fn with_config(then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+/// Whatever follows `run --` is the agent's. The dashes may be left out before a command that does not begin with one.
+fn agents_command(mut command: Vec<OsString>) -> Result<Command, lexopt::Error> {
+    match command.first().map(|first| first.to_string_lossy()).as_deref() {
+        Some("--") => drop(command.remove(0)),
+        Some("-h" | "--help") => return Ok(Command::Print(help::text(VERSION))),
+        Some(option) if option.starts_with('-') => return Err(lexopt::Error::UnexpectedOption(option.to_owned())),
+        _ => {}
+    }
+    if command.is_empty() {
+        return Err("run: expected the agent's command, as in: openclaw-trace run -- node gateway.js".into());
+    }
+    Ok(Command::Run { command })
+}
+
+fn config() -> Result<Config, Faults> {
     let surroundings = Surroundings {
         vars: std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -67,13 +91,59 @@ fn with_config(then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
         read_file: &|path: &Path| std::fs::read_to_string(path),
         is_dir: &|path: &Path| path.is_dir(),
     };
-    match Config::from_vars(&surroundings) {
+    Config::from_vars(&surroundings)
+}
+
+fn log_faults(faults: &Faults) {
+    logging::init(LogFormat::Logfmt, log::LevelFilter::Info);
+    faults.0.iter().for_each(|fault| log::error!("{fault}"));
+}
+
+fn with_config(then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match config() {
         Ok(config) => then(config),
         Err(faults) => {
-            logging::init(LogFormat::Logfmt, log::LevelFilter::Info);
-            faults.0.iter().for_each(|fault| log::error!("{fault}"));
+            log_faults(&faults);
             ExitCode::from(EX_CONFIG)
         }
+    }
+}
+
+fn notify() -> Notify {
+    Notify::to(std::env::var_os("NOTIFY_SOCKET").as_deref())
+}
+
+fn serve(config: Config, supervised: bool) -> ExitCode {
+    let run = if supervised {
+        // Standard input is the socket whose other end `run` has.
+        let link = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
+        match link.and_then(|link| link.peer_addr().map(|_| link)) {
+            Ok(link) => Some(link),
+            Err(_) => return complain("serve --supervised is what `run` starts, and nobody else", EX_USAGE),
+        }
+    } else {
+        None
+    };
+    ExitCode::from(serve::serve(config, VERSION, serve::Surroundings { notify: notify(), run }))
+}
+
+fn run(command: Vec<OsString>) -> ExitCode {
+    let config = match config() {
+        Ok(config) => {
+            logging::init(config.log_format, config.log);
+            Some(config)
+        }
+        // The agent comes first: it runs, with or without us.
+        Err(faults) => {
+            log_faults(&faults);
+            None
+        }
+    };
+    let called_as = || std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let ourselves = std::env::current_exe().unwrap_or_else(|_| called_as());
+    match run::run(run::Call { ourselves, command, vars: std::env::vars_os().collect(), config, notify: notify() }) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => complain(&format!("cannot supervise: {error}"), 1),
     }
 }
 

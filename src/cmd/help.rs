@@ -7,6 +7,10 @@ use crate::config::{VARIABLES, Variable};
 /// The commands, and what each does.
 pub const COMMANDS: &[(&str, &str)] = &[
     ("serve", "take, store and push telemetry until SIGTERM or SIGINT (also without any command)"),
+    (
+        "run -- CMD [ARG]...",
+        "start the agent CMD beside serve, hand signals on to it, stop serve after it, exit as it did",
+    ),
     ("check", "print the effective configuration, or everything that is wrong with it"),
     ("health [URL]", "ask a running sidecar how it is; exit 0 when it takes events"),
 ];

@@ -150,6 +150,18 @@ impl CpuGroup {
     }
 }
 
+/// Processes of our memory group that the kernel has killed for want of memory since the group was made. `None` when we
+/// are in none but the machine's, or when nobody counts them.
+pub(super) fn oom_kills(files: &Files) -> Option<i64> {
+    let text = |path| files.text(path).unwrap_or_default();
+    let (memberships, mounts) = (text("proc/self/cgroup"), text("proc/self/mountinfo"));
+    let (levels, file) = match levels(&memberships, &mounts, Some("memory")) {
+        own if own.is_empty() => (levels(&memberships, &mounts, None), "memory.events"),
+        own => (own, "memory.oom_control"),
+    };
+    keyed(&files.text(levels.first()?.join(file))?, "oom_kill")
+}
+
 /// The directories of our group and of those above it, in the hierarchy of a version 1 controller, or in that of
 /// version 2; ours first. None when there is no such hierarchy.
 fn levels(memberships: &str, mounts: &str, controller: Option<&str>) -> Vec<PathBuf> {

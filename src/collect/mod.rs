@@ -56,6 +56,13 @@ struct Before {
     interfaces: Option<Vec<Interface>>,
 }
 
+/// Processes that the kernel has killed for want of memory: those of our cgroup, or where none is counted, those of the
+/// machine. Only the difference of two readings says something. `root` is `/`, or a directory that holds copies.
+pub fn oom_kills(root: impl Into<PathBuf>) -> Option<i64> {
+    let files = Files::under(root.into());
+    cgroup::oom_kills(&files).or_else(|| proc::oom_kills(&files.text("proc/vmstat")?))
+}
+
 impl Collector {
     /// A collector that has taken no sample yet.
     pub fn new(sources: Sources) -> Collector {

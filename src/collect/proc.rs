@@ -87,6 +87,11 @@ pub(super) fn interfaces(text: &str) -> Option<Vec<Interface>> {
     lines.filter(|(name, _)| name.trim() != "lo").map(read).collect()
 }
 
+/// Reads /proc/vmstat: processes killed for want of memory since the start of the machine (Linux 4.13 and later).
+pub(super) fn oom_kills(text: &str) -> Option<i64> {
+    count(text.lines().find_map(|line| line.strip_prefix("oom_kill "))?)
+}
+
 /// Reads /proc/loadavg: the load of one minute.
 pub(super) fn load_1m(text: &str) -> Option<f64> {
     let load: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;

@@ -100,6 +100,11 @@ pub const VARIABLES: &[Variable] = &[
     variable("TRACE_DRAIN_TIMEOUT", "10s", "how long stopping may take"),
     variable("TRACE_DRAIN_LINGER", "0s", "how long requests are still taken after the signal to stop"),
     variable(
+        "TRACE_AGENT_GRACE",
+        "none",
+        "under run: how long the agent may take to stop before it is killed; none: as long as it likes",
+    ),
+    variable(
         "TRACE_ALLOWED_HOSTS",
         "none",
         "names, separated by commas, that a Host header may have besides localhost and IP addresses",
@@ -136,6 +141,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long requests are still taken after the signal.
     pub drain_linger: Duration,
+    /// How long the agent under `run` may take to stop; `None` = as long as it likes.
+    pub agent_grace: Option<Duration>,
     /// Names that a Host header may have.
     pub allowed_hosts: Vec<String>,
     /// How a log line looks.

@@ -73,6 +73,11 @@ impl Reading<'_> {
                 shown_duration(drain_linger)
             ));
         }
+        let agent_grace = match self.value("TRACE_AGENT_GRACE") {
+            None => None,
+            Some(none) if none == "none" => None,
+            Some(_) => Some(self.duration("TRACE_AGENT_GRACE", hour, Duration::from_millis(100), hour)),
+        };
         let allowed_hosts = self.list("TRACE_ALLOWED_HOSTS").iter().map(|h| h.to_ascii_lowercase()).collect();
         let log_format = self.word("TRACE_LOG_FORMAT", LogFormat::Logfmt, LOG_FORMATS);
         let identity = Identity {
@@ -97,6 +102,7 @@ impl Reading<'_> {
             text,
             drain_timeout,
             drain_linger,
+            agent_grace,
             allowed_hosts,
             log_format,
             identity,

@@ -41,6 +41,7 @@ impl Config {
             "TRACE_ON_FULL" => word_of(ON_FULLS, self.retention.drop_oldest),
             "TRACE_DRAIN_TIMEOUT" => shown_duration(self.drain_timeout),
             "TRACE_DRAIN_LINGER" => shown_duration(self.drain_linger),
+            "TRACE_AGENT_GRACE" => self.agent_grace.map_or_else(none, shown_duration),
             "TRACE_ALLOWED_HOSTS" if self.allowed_hosts.is_empty() => none(),
             "TRACE_ALLOWED_HOSTS" => self.allowed_hosts.join(","),
             "TRACE_LOG_FORMAT" => word_of(LOG_FORMATS, self.log_format),

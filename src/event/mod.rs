@@ -367,6 +367,8 @@ words! {
         OtlpPb = "otlp_pb",
         /// OTLP, JSON.
         OtlpJson = "otlp_json",
+        /// The supervisor above us saw it.
+        Run = "run",
     }
 }
 

@@ -3,8 +3,11 @@
 //! One thread runs the executor with listener, tickers and signals; the writer has a thread of its
 //! own, and a push one while it runs.
 
+mod asked;
+
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,12 +24,15 @@ use crate::collect::{self, Collector, Sources};
 use crate::config::{Ack, Config, PushConfig, masked_url};
 use crate::http::{self, App};
 use crate::logging;
+use crate::notify::Notify;
 use crate::push::Pusher;
 use crate::queue::{self, Queue, Window};
 use crate::shutdown::{Deadline, Signals, Stop, Token, stopped};
 use crate::space::directory_of;
 use crate::stats::Stats;
 use crate::store::{Command, Ended, Options, Writer};
+
+use asked::{Asked, Supervised};
 
 /// Everything accepted is stored.
 const EXIT_OK: u8 = 0;
@@ -40,11 +46,20 @@ const WRITER_STACK_BYTES: usize = 512 << 10;
 /// Kept of the time to stop for the file alone, after everything else: an eighth, and no more than this.
 const STORE_RESERVE_MAX: Duration = Duration::from_secs(2);
 
-/// Runs until a signal or an error ends it. Returns the exit code.
-pub fn serve(config: Config, version: &'static str) -> u8 {
+/// Who started us, and whom we tell how far we are.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// The service manager.
+    pub notify: Notify,
+    /// The `run` whose child we are: it alone stops us then, and signals do not.
+    pub run: Option<UnixStream>,
+}
+
+/// Runs until a signal, the `run` above it or an error ends it. Returns the exit code.
+pub fn serve(config: Config, version: &'static str, surroundings: Surroundings) -> u8 {
     logging::init(config.log_format, config.log);
     log::info!(version, db:% = config.db_path.display(), pid = std::process::id(); "starting");
-    match start(config, version) {
+    match start(config, version, surroundings) {
         Ok(code) => code,
         Err(error) => {
             log::error!(error:% = error; "cannot start");
@@ -53,7 +68,7 @@ pub fn serve(config: Config, version: &'static str) -> u8 {
     }
 }
 
-fn start(config: Config, version: &'static str) -> Result<u8, Box<dyn std::error::Error>> {
+fn start(config: Config, version: &'static str, surroundings: Surroundings) -> Result<u8, Box<dyn std::error::Error>> {
     let signals = Signals::new()?;
     let clock = Clock::real();
     let stats = Arc::new(Stats::default());
@@ -70,14 +85,33 @@ fn start(config: Config, version: &'static str) -> Result<u8, Box<dyn std::error
                 log::warn!("the store was closed after its time was over");
             }
         })?;
-    for listener in &listeners {
-        log::info!(addr:% = listener.local_addr()?; "listening");
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    for addr in &addresses {
+        log::info!(addr:%; "listening");
     }
 
     let executor = Rc::new(LocalExecutor::new());
-    let sidecar =
-        Sidecar { config: Arc::new(config), version, clock, stats, queue, executor: Rc::clone(&executor), signals };
-    Ok(smol::block_on(executor.run(sidecar.live(listeners, WriterThread { thread, ended }))))
+    let Surroundings { notify, run } = surroundings;
+    let (asked, obeying) = match run {
+        None => (Asked::BySignals(signals), None),
+        Some(link) => {
+            let (supervised, stops) = Supervised::new(link, queue.clone(), clock.clone())?;
+            (Asked::ByRun { stops, signals }, Some(executor.spawn(supervised.obey(addresses))))
+        }
+    };
+    let sidecar = Sidecar {
+        config: Arc::new(config),
+        version,
+        clock,
+        stats,
+        queue,
+        executor: Rc::clone(&executor),
+        asked,
+        notify,
+    };
+    let code = smol::block_on(executor.run(sidecar.live(listeners, WriterThread { thread, ended })));
+    drop(obeying);
+    Ok(code)
 }
 
 struct Sidecar {
@@ -87,7 +121,8 @@ struct Sidecar {
     stats: Arc<Stats>,
     queue: Queue<Command>,
     executor: Rc<LocalExecutor<'static>>,
-    signals: Signals,
+    asked: Asked,
+    notify: Notify,
 }
 
 /// The writer's thread, and what it says when it ends.
@@ -112,23 +147,25 @@ impl Sidecar {
         let pusher = self.pusher();
         let pushing = self.executor.spawn(push(pusher.clone(), push_stop.token()));
 
-        let signal = async { Some(self.next_signal().await) };
+        self.notify.ready();
+        let asked = async { Some(self.asked.next().await) };
         let died = async {
             // The writer ends only when it is told to: this is a panic, and its message is in the log.
             writer.ended.recv().await.map_or(None, |_| None)
         };
-        match signal.or(died).await {
-            Some(signal) => log::info!(signal, timeout_ms = self.config.drain_timeout.as_millis() as u64; "stopping"),
+        match asked.or(died).await {
+            Some(by) => log::info!(by, timeout_ms = self.config.drain_timeout.as_millis() as u64; "stopping"),
             None => {
                 log::error!("the writer has ended, nothing can be stored any more");
                 return EXIT_LOST;
             }
         }
 
+        self.notify.stopping();
         // From here on: the inputs first, then what they brought, then the remote, then the file.
         let deadline = Deadline::after(self.config.drain_timeout);
         let hurry = Stop::default();
-        let second_signal = self.hurry_on_next_signal(&hurry);
+        let asked_again = self.hurry_when_asked_again(&hurry);
         let stopping = async {
             self.linger(&hurry.token()).await;
             // Requests in flight may be slow: they get half of the time. Then the queue must be stored,
@@ -149,24 +186,14 @@ impl Sidecar {
             self.queue.command(Command::Close);
             deadline.bound("store", writer.ended.recv()).await
         };
-        let end = stopping.or(second_signal).await;
+        let end = stopping.or(asked_again).await;
         self.report(end.and_then(Result::ok), writer.thread)
     }
 
-    async fn next_signal(&self) -> &'static str {
-        match self.signals.next().await {
-            Ok(signal) => signal,
-            Err(error) => {
-                log::error!(error:% = error; "cannot wait for signals, stopping");
-                "none"
-            }
-        }
-    }
-
-    /// Never returns: it only tells `hurry` when another signal comes.
-    async fn hurry_on_next_signal<T>(&self, hurry: &Stop) -> T {
-        let signal = self.next_signal().await;
-        log::warn!(signal; "asked again: stopping without lingering and without the push");
+    /// Never returns: it only tells `hurry` when somebody asks again.
+    async fn hurry_when_asked_again<T>(&self, hurry: &Stop) -> T {
+        let by = self.asked.next().await;
+        log::warn!(by; "asked again: stopping without lingering and without the push");
         hurry.now();
         smol::future::pending().await
     }

@@ -1,0 +1,177 @@
+//! The environment that the agent gets: where its exporter finds `serve`, and none of our secrets. Pure.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::{Secret, VARIABLES};
+
+/// One variable of an environment.
+pub(super) type Var = (OsString, OsString);
+
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// The signals of OpenTelemetry, as its variables spell them.
+const SIGNALS: [&str; 3] = ["TRACES", "METRICS", "LOGS"];
+
+/// The agent's environment: `vars` without our secrets, and, when `serve` can be reached, what makes an OpenTelemetry
+/// exporter find it. An endpoint that the user has set stays, and nothing of ours, the token least of all, is
+/// sent there.
+pub(super) fn of_agent(vars: &[Var], endpoint: Option<&str>, token: Option<&Secret>) -> Vec<Var> {
+    let mut agents: Vec<Var> = vars.iter().filter(|(name, _)| !is_secret(name)).cloned().collect();
+    let Some(endpoint) = endpoint else { return agents };
+    let ours = |name: &str| {
+        let set = value(vars, name).map(|value| value.trim_end_matches('/'));
+        set.is_none_or(|value| {
+            value == endpoint || value.strip_prefix(endpoint).is_some_and(|rest| rest.starts_with('/'))
+        })
+    };
+    if !ours(ENDPOINT) {
+        return agents;
+    }
+    let mut set = |name: &str, value: &str| {
+        if self::value(vars, name).is_none() {
+            agents.retain(|(there, _)| there != name);
+            agents.push((name.into(), value.into()));
+        }
+    };
+    set(ENDPOINT, endpoint);
+    let authorization = token.map(|token| format!("Authorization=Bearer%20{}", percent_encoded(token.reveal())));
+    let (of_ours, of_others): (Vec<&str>, Vec<&str>) =
+        SIGNALS.into_iter().partition(|signal| ours(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")));
+    // What is set for all signals also goes to those whose endpoint is somebody else's.
+    let prefixes: Vec<String> = match of_others[..] {
+        [] => vec!["OTEL_EXPORTER_OTLP".to_owned()],
+        _ => of_ours.iter().map(|signal| format!("OTEL_EXPORTER_OTLP_{signal}")).collect(),
+    };
+    for prefix in prefixes {
+        set(&format!("{prefix}_PROTOCOL"), "http/protobuf");
+        if let Some(authorization) = &authorization {
+            set(&format!("{prefix}_HEADERS"), authorization);
+        }
+    }
+    agents
+}
+
+/// The URL under which the agent reaches `serve`: by loopback if it listens there.
+pub(super) fn endpoint(listening: &[SocketAddr]) -> Option<String> {
+    let reachable = listening.iter().map(|address| match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
+        _ => *address,
+    });
+    let best = reachable.min_by_key(|address| !address.ip().is_loopback())?;
+    Some(format!("http://{best}"))
+}
+
+fn is_secret(name: &OsString) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let of_table = name.strip_suffix("_FILE").unwrap_or(name);
+    VARIABLES.iter().any(|variable| variable.secret && variable.name == of_table)
+}
+
+/// What a variable is set to; set but empty is as good as not set.
+fn value<'a>(vars: &'a [Var], name: &str) -> Option<&'a str> {
+    vars.iter().find(|(there, _)| there == name)?.1.to_str().map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// A token as the value of a W3C baggage member, which is what the specification takes these headers for.
+fn percent_encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "http://127.0.0.1:9090";
+
+    fn vars(pairs: &[(&str, &str)]) -> Vec<Var> {
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    fn of(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let token = Secret::new("a b/c=".to_owned());
+        let mut agents: Vec<(String, String)> = of_agent(&vars(pairs), Some(OURS), Some(&token))
+            .into_iter()
+            .map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
+            .filter(|(name, _)| name != "PATH")
+            .collect();
+        agents.sort();
+        agents
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    #[test]
+    fn an_exporter_finds_serve_and_no_secret_is_handed_down() {
+        let given = [
+            ("PATH", "/bin"),
+            ("TRACE_TOKEN", "t"),
+            ("TRACE_PUSH_TOKEN_FILE", "/secret"),
+            ("TRACE_PORT", "9090"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+        ];
+        let expected = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", OURS),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20a%20b%2Fc%3D"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+            ("TRACE_PORT", "9090"),
+        ];
+        assert_eq!(of(&given), pairs(&expected));
+    }
+
+    #[test]
+    fn what_the_user_has_set_stays_and_no_stranger_gets_the_token() {
+        let elsewhere = [("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.org")];
+        assert_eq!(of(&elsewhere), pairs(&elsewhere));
+        let own = of(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9090/"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ]);
+        assert_eq!(
+            own,
+            pairs(&[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9090/"),
+                ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20a%20b%2Fc%3D"),
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ])
+        );
+        let one = of(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://otel.example.org/v1/traces")]);
+        assert_eq!(
+            one,
+            pairs(&[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", OURS),
+                ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "Authorization=Bearer%20a%20b%2Fc%3D"),
+                ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/protobuf"),
+                ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "Authorization=Bearer%20a%20b%2Fc%3D"),
+                ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf"),
+                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://otel.example.org/v1/traces"),
+            ])
+        );
+        let similar = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:90901")];
+        assert_eq!(of(&similar), pairs(&similar));
+    }
+
+    #[test]
+    fn without_serve_nothing_points_at_it() {
+        let given = vars(&[("A", "1"), ("TRACE_PUSH_TOKEN", "t")]);
+        assert_eq!(of_agent(&given, None, None), vars(&[("A", "1")]));
+    }
+
+    #[test]
+    fn the_endpoint_is_a_loopback_one_if_there_is_any() {
+        let addresses = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        for (listening, expected) in [
+            (&["127.0.0.1:9090"][..], Some("http://127.0.0.1:9090")),
+            (&["10.0.0.1:7", "[::1]:7"], Some("http://[::1]:7")),
+            (&["0.0.0.0:7"], Some("http://127.0.0.1:7")),
+            (&["[::]:7"], Some("http://[::1]:7")),
+            (&["10.0.0.1:7"], Some("http://10.0.0.1:7")),
+            (&[], None),
+        ] {
+            assert_eq!(endpoint(&addresses(listening)).as_deref(), expected);
+        }
+    }
+}

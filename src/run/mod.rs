@@ -1,0 +1,376 @@
+//! `run -- CMD`: the supervisor of the agent and of `serve`. One thread, no HTTP, no SQLite.
+//!
+//! What is promised: the agent runs, whatever becomes of `serve`. `serve` comes back when it dies, and outlives the
+//! agent until its last telemetry is stored. What ends the agent is what `run` exits with. As PID 1, orphans are
+//! reaped.
+
+mod child;
+mod end;
+mod environment;
+mod serving;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+use crate::clock::Clock;
+use crate::collect::oom_kills;
+use crate::config::Config;
+use crate::event::EventId;
+use crate::link::{AgentEnded, AgentFacts, Order};
+use crate::notify::Notify;
+
+use child::Program;
+use end::End;
+use environment::Var;
+use serving::Serving;
+
+/// What `run` was called with.
+#[derive(Debug)]
+pub struct Call {
+    /// This program, to be executed again as `serve`.
+    pub ourselves: PathBuf,
+    /// The agent and its arguments; never empty.
+    pub command: Vec<OsString>,
+    /// The environment.
+    pub vars: Vec<Var>,
+    /// `None`: the configuration is wrong and was complained about. The agent runs without `serve`.
+    pub config: Option<Config>,
+    /// The service manager.
+    pub notify: Notify,
+}
+
+/// Runs the agent and `serve` until both have ended. Returns the agent's exit code, 128 + n for signal n.
+///
+/// # Errors
+/// When signals cannot be waited for, before anything was started.
+pub fn run(call: Call) -> io::Result<u8> {
+    let held = SigSet::from_iter(FORWARDED.into_iter().chain([Signal::SIGCHLD]));
+    held.thread_block()?;
+    let signals = SignalFd::with_flags(&held, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let now = Instant::now();
+    let serving = call.config.as_ref().map(|config| Serving::new(&call.ourselves, &call.vars, config, now));
+    if serving.is_none() {
+        log::error!("nothing is recorded: correct the configuration, then start again");
+    }
+    let run = Run {
+        phase: Phase::Starting { until: now + AGENT_WAIT_MAX },
+        call,
+        signals,
+        serving,
+        asked: false,
+        clock: Clock::real(),
+    };
+    Ok(run.live())
+}
+
+/// What a process supervisor hands on: whatever somebody outside may want to say to the agent.
+const FORWARDED: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
+/// `serve` listens after some ten milliseconds, and after a crash with a long log to read, within a second. One that
+/// takes longer must not keep the agent from its work.
+const AGENT_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long the end of the agent may take to be stored: longer than `serve` tries, so that it is the one to say why not.
+const NOTE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Past TRACE_DRAIN_TIMEOUT, how long `serve` may take to be gone.
+const SERVE_GRACE: Duration = Duration::from_secs(2);
+/// signalfd(2): `ssi_code` of a signal that the kernel sent, as it does for Ctrl-C to all of a terminal's foreground.
+const SI_KERNEL: i32 = 0x80;
+
+struct Run {
+    call: Call,
+    signals: SignalFd,
+    serving: Option<Serving>,
+    phase: Phase,
+    /// Whether the agent was told to stop.
+    asked: bool,
+    clock: Clock,
+}
+
+/// How far we are. Each comes after the one before it, and none comes twice.
+enum Phase {
+    /// The agent waits for `serve`.
+    Starting { until: Instant },
+    /// The agent runs.
+    Running(Agent),
+    /// The agent has ended, and `serve` is to store that.
+    Noting { end: End, order: Order, until: Instant },
+    /// The agent has ended, and `serve` is on its way out.
+    Stopping { end: End, kill_at: Instant },
+    /// All have ended.
+    Done { end: End },
+}
+
+struct Agent {
+    pid: Pid,
+    started: Instant,
+    oom_kills_before: Option<i64>,
+    /// Its own process group: it is not in ours.
+    own_group: bool,
+    /// When its time to stop is over.
+    kill_at: Option<Instant>,
+}
+
+impl Run {
+    fn live(mut self) -> u8 {
+        loop {
+            loop {
+                let before = std::mem::discriminant(&self.phase);
+                self.step(Instant::now());
+                if std::mem::discriminant(&self.phase) == before {
+                    break;
+                }
+            }
+            if let Phase::Done { end } = self.phase {
+                return end.exit_code();
+            }
+            self.wait();
+            while let Ok(Some(info)) = self.signals.read_signal() {
+                match i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
+                    Some(Signal::SIGCHLD) | None => {}
+                    Some(signal) => self.signalled(signal, info.ssi_code == SI_KERNEL),
+                }
+            }
+            self.reap();
+        }
+    }
+
+    /// Does what is due.
+    fn step(&mut self, now: Instant) {
+        if let Some(serving) = &mut self.serving {
+            // In the last phase nobody starts it again.
+            serving.step(&self.call.ourselves, &self.call.vars, now, !matches!(self.phase, Phase::Stopping { .. }));
+        }
+        let listens = self.serving.as_ref().is_none_or(|serving| serving.listening().is_some());
+        match &mut self.phase {
+            Phase::Starting { until } if listens || now >= *until => self.start_agent(now),
+            Phase::Running(agent) => agent.step(now),
+            Phase::Noting { end, order, until } => {
+                let noted = self.serving.as_mut().is_none_or(|serving| serving.noted(order));
+                let late = now >= *until;
+                let end = *end;
+                if late && !noted {
+                    log::error!("the end of the agent is not stored");
+                }
+                if noted || late {
+                    self.stop_serve(end, now);
+                }
+            }
+            Phase::Stopping { end, kill_at } => {
+                let end = *end;
+                match &mut self.serving {
+                    Some(serving) if serving.is_running() => {
+                        if now >= *kill_at {
+                            serving.kill();
+                        }
+                    }
+                    _ => self.phase = Phase::Done { end },
+                }
+            }
+            Phase::Starting { .. } | Phase::Done { .. } => {}
+        }
+    }
+
+    fn start_agent(&mut self, now: Instant) {
+        let listening = self.serving.as_ref().and_then(Serving::listening);
+        if let Some(serving) = &self.serving
+            && listening.is_none()
+        {
+            log::warn!(waited_ms = AGENT_WAIT_MAX.as_millis() as u64; "serve does not listen yet, starting the agent without waiting any longer");
+            if serving.configured().is_none() {
+                log::warn!("OTEL_EXPORTER_OTLP_ENDPOINT is not set for the agent: nobody knows the port yet");
+            }
+        }
+        let endpoint = listening.map(environment::endpoint);
+        let endpoint = endpoint.unwrap_or_else(|| self.serving.as_ref().and_then(Serving::configured));
+        let token = self.call.config.as_ref().and_then(|config| config.token.as_ref());
+        let vars = environment::of_agent(&self.call.vars, endpoint.as_deref(), token);
+        // On a terminal it stays in our group, which is the one that may read from it.
+        let own_group = !io::stdin().is_terminal();
+        let oom_kills_before = oom_kills("/");
+        let command = &self.call.command;
+        let program = Program { path: &command[0], args: command, vars: &vars, stdin: None, own_group };
+        match program.start() {
+            Ok(pid) => {
+                log::info!(pid = pid.as_raw(), endpoint = endpoint.as_deref().unwrap_or("none"); "agent started");
+                self.phase = Phase::Running(Agent { pid, started: now, oom_kills_before, own_group, kill_at: None });
+                self.call.notify.ready();
+            }
+            Err(error) => {
+                log::error!(error:% = error, program = self.program().as_str(); "cannot start the agent");
+                let code = if error == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE };
+                let agent = Agent { pid: Pid::from_raw(0), started: now, oom_kills_before, own_group, kill_at: None };
+                self.agent_ended(&agent, End::NotStarted(code), now);
+            }
+        }
+    }
+
+    fn agent_ended(&mut self, agent: &Agent, end: End, now: Instant) {
+        self.call.notify.stopping();
+        let kills = agent.oom_kills_before.zip(oom_kills("/")).map(|(before, after)| after.saturating_sub(before));
+        let lived_ms = u64::try_from((now - agent.started).as_millis()).unwrap_or(u64::MAX);
+        let Some(error_type) = end.error_type(self.asked, kills) else {
+            log::info!(code = end.exit_code(), lived_ms; "agent ended");
+            return self.stop_serve(end, now);
+        };
+        let message = end.told(error_type);
+        log::error!(error_type, code = end.exit_code(), lived_ms, oom_kills = kills.unwrap_or(0); "{message}");
+        let (exit_code, signal) = match end {
+            End::Exited(code) => (Some(code), None),
+            End::Killed(signal) => (None, Some(signal.as_str().to_owned())),
+            End::NotStarted(code) => (Some(code.into()), None),
+        };
+        let timestamp_ms = self.clock.now_ms();
+        let order = Order::AgentEnded(AgentEnded {
+            trace_id: EventId::new(timestamp_ms).to_string(),
+            timestamp_ms,
+            error_type: error_type.to_owned(),
+            message,
+            facts: AgentFacts {
+                program: self.program(),
+                pid: agent.pid.as_raw(),
+                lived_ms,
+                exit_code,
+                signal,
+                oom_kills: kills,
+            },
+        });
+        self.phase = Phase::Noting { end, order, until: now + NOTE_WAIT_MAX };
+    }
+
+    fn stop_serve(&mut self, end: End, now: Instant) {
+        let drain = self.call.config.as_ref().map_or(Duration::ZERO, |config| config.drain_timeout);
+        self.phase = Phase::Stopping { end, kill_at: now + drain + SERVE_GRACE };
+        if let Some(serving) = &mut self.serving {
+            serving.say(&Order::Stop);
+        }
+    }
+
+    /// `from_terminal`: the terminal has sent it to all of its foreground, the agent in our group included.
+    fn signalled(&mut self, signal: Signal, from_terminal: bool) {
+        let stops = matches!(signal, Signal::SIGTERM | Signal::SIGINT);
+        match &mut self.phase {
+            Phase::Starting { .. } if stops => {
+                log::info!(signal = signal.as_str(); "stopping before the agent has started");
+                self.stop_serve(End::Killed(signal), Instant::now());
+            }
+            Phase::Running(agent) => {
+                if stops {
+                    log::info!(signal = signal.as_str(); "stopping: telling the agent");
+                    self.asked = true;
+                    let grace = self.call.config.as_ref().and_then(|config| config.agent_grace);
+                    agent.kill_at = agent.kill_at.or(grace.map(|grace| Instant::now() + grace));
+                }
+                if agent.own_group || !from_terminal {
+                    agent.signal(signal);
+                }
+            }
+            Phase::Noting { end, .. } if stops => {
+                let end = *end;
+                self.stop_serve(end, Instant::now());
+            }
+            Phase::Stopping { .. } if stops => {
+                if let Some(serving) = &mut self.serving {
+                    serving.say(&Order::Stop);
+                }
+            }
+            Phase::Starting { .. } | Phase::Noting { .. } | Phase::Stopping { .. } | Phase::Done { .. } => {
+                log::info!(signal = signal.as_str(); "there is no agent to tell");
+            }
+        }
+    }
+
+    /// Every child that has ended: the agent, `serve`, and as PID 1 whatever lost its parent.
+    fn reap(&mut self) {
+        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            let (Some(pid), Some(end)) = (status.pid(), End::of(status)) else { break };
+            let now = Instant::now();
+            if let Some(serving) = &mut self.serving
+                && serving.is(pid)
+            {
+                serving.ended(end, now, matches!(self.phase, Phase::Stopping { .. }));
+            } else if matches!(&self.phase, Phase::Running(agent) if agent.pid == pid) {
+                let before = std::mem::replace(&mut self.phase, Phase::Done { end });
+                if let Phase::Running(agent) = before {
+                    self.agent_ended(&agent, end, now);
+                }
+            }
+        }
+    }
+
+    /// Returns when there is a signal or something from `serve`, or when something is due.
+    fn wait(&self) {
+        let due = [self.due(), self.serving.as_ref().and_then(Serving::due)].into_iter().flatten().min();
+        let timeout = due.map_or(PollTimeout::NONE, |due| {
+            // Rounded up, so that it is due then.
+            let ms = due.saturating_duration_since(Instant::now()).as_millis() + 1;
+            PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+        });
+        let mut watched = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        if let Some(link) = self.serving.as_ref().and_then(Serving::link) {
+            watched.push(PollFd::new(link, PollFlags::POLLIN));
+        }
+        match poll(&mut watched, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => unreachable!("poll of two descriptors of ours: {error}"),
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Starting { until } | Phase::Noting { until, .. } => Some(*until),
+            Phase::Running(agent) => agent.kill_at,
+            Phase::Stopping { kill_at, .. } => Some(*kill_at),
+            Phase::Done { .. } => None,
+        }
+    }
+
+    /// The agent's program without its arguments: those may hold secrets.
+    fn program(&self) -> String {
+        self.call.command[0].to_string_lossy().into_owned()
+    }
+}
+
+/// What a shell exits with when there is no such program.
+const NOT_FOUND: u8 = 127;
+/// What it exits with when the program cannot be executed.
+const NOT_EXECUTABLE: u8 = 126;
+
+impl Agent {
+    fn step(&mut self, now: Instant) {
+        if self.kill_at.is_some_and(|at| now >= at) {
+            log::warn!("the agent did not stop within TRACE_AGENT_GRACE and is killed");
+            self.kill_at = None;
+            // With all that it started, where that can be told from what is ours.
+            let killed =
+                if self.own_group { killpg(self.pid, Signal::SIGKILL) } else { kill(self.pid, Signal::SIGKILL) };
+            if let Err(error) = killed {
+                log::warn!(error:% = error; "cannot kill the agent");
+            }
+        }
+    }
+
+    /// To the process that was started, as if it ran without us.
+    fn signal(&self, signal: Signal) {
+        if let Err(error) = kill(self.pid, signal) {
+            log::warn!(signal = signal.as_str(), error:% = error; "cannot tell the agent");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Who may ask `serve` to stop: the signals, or the `run` that started it, which also tells how its agent ended.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use async_io::{Async, Timer};
+use smol::channel::{Receiver, Sender};
+use smol::future::FutureExt;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::clock::Clock;
+use crate::event::{ErrorEvent, Event, EventId, Kind, Severity, Source};
+use crate::link::{AgentEnded, Lines, Order, Report, line};
+use crate::queue::{Offer, Outcome, Queue};
+use crate::shutdown::Signals;
+use crate::store::Command;
+
+/// Who is obeyed.
+pub(super) enum Asked {
+    /// Whoever sends SIGTERM or SIGINT.
+    BySignals(Signals),
+    /// `run` alone: a signal to everybody at once must not end the sidecar before its agent.
+    ByRun { stops: Receiver<&'static str>, signals: Signals },
+}
+
+impl Asked {
+    /// Returns when somebody asks (again), and says who.
+    pub(super) async fn next(&self) -> &'static str {
+        match self {
+            Asked::BySignals(signals) => next_signal(signals).await,
+            Asked::ByRun { stops, signals } => {
+                let order = async {
+                    match stops.recv().await {
+                        Ok(why) => why,
+                        // `run` is gone, and this was said before.
+                        Err(_closed) => smol::future::pending().await,
+                    }
+                };
+                order.or(ignored(signals)).await
+            }
+        }
+    }
+}
+
+async fn next_signal(signals: &Signals) -> &'static str {
+    match signals.next().await {
+        Ok(signal) => signal,
+        Err(error) => {
+            log::error!(error:% = error; "cannot wait for signals, stopping");
+            "none"
+        }
+    }
+}
+
+async fn ignored<T>(signals: &Signals) -> T {
+    loop {
+        match signals.next().await {
+            Ok(signal) => {
+                log::info!(signal, run = std::os::unix::process::parent_id(); "ignored: `run` stops this process")
+            }
+            Err(error) => {
+                log::error!(error:% = error; "cannot wait for signals");
+                return smol::future::pending().await;
+            }
+        }
+    }
+}
+
+/// The side of `serve` of the link to `run`.
+pub(super) struct Supervised {
+    link: Async<UnixStream>,
+    queue: Queue<Command>,
+    clock: Clock,
+    stops: Sender<&'static str>,
+}
+
+/// `run` asks to stop once, and once more when it is in a hurry; what it says beyond that changes nothing.
+const STOPS_MAX: usize = 2;
+/// How long the end of an agent is offered to a store that refuses it, and how often. `run` waits a little longer.
+const NOTE_PATIENCE: Duration = Duration::from_secs(3);
+const NOTE_PAUSE: Duration = Duration::from_millis(100);
+
+impl Supervised {
+    /// With what [`Asked::ByRun`] listens to.
+    pub(super) fn new(
+        link: UnixStream,
+        queue: Queue<Command>,
+        clock: Clock,
+    ) -> io::Result<(Supervised, Receiver<&'static str>)> {
+        let (stops, asked) = smol::channel::bounded(STOPS_MAX);
+        Ok((Supervised { link: Async::new(link)?, queue, clock, stops }, asked))
+    }
+
+    /// Tells `run` where we listen, and obeys it until it is gone.
+    pub(super) async fn obey(self, addresses: Vec<SocketAddr>) {
+        let how = match self.tell(&Report::Listening { addresses }).await {
+            Ok(()) => self.orders().await,
+            Err(error) => Err(error),
+        };
+        match how {
+            Ok(()) => log::warn!("`run` is gone"),
+            Err(error) => log::warn!(error:% = error; "`run` cannot be heard any more"),
+        }
+        self.stop("run is gone");
+    }
+
+    async fn orders(&self) -> io::Result<()> {
+        let (mut lines, mut bytes) = (Lines::default(), [0; 1024]);
+        loop {
+            let read = (&self.link).read(&mut bytes).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            if !lines.add(&bytes[..read]) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            while let Some(order) = lines.take() {
+                match order? {
+                    Order::Stop => self.stop("run"),
+                    Order::AgentEnded(ended) => self.note(ended).await?,
+                }
+            }
+        }
+    }
+
+    fn stop(&self, why: &'static str) {
+        if self.stops.try_send(why).is_err() {
+            log::debug!(by = why; "asked to stop more often than makes a difference");
+        }
+    }
+
+    async fn note(&self, ended: AgentEnded) -> io::Result<()> {
+        let Some(event) = event(ended, self.clock.now_ms()) else { return Err(io::ErrorKind::InvalidData.into()) };
+        let until = Instant::now() + NOTE_PATIENCE;
+        loop {
+            let mut batch = self.queue.batch();
+            batch.push(event.clone());
+            if let Offer::Queued(ticket) = self.queue.offer(batch)
+                && let Outcome::Stored { .. } = ticket.settled().await
+            {
+                return self.tell(&Report::Noted).await;
+            }
+            if Instant::now() > until {
+                log::error!("the end of the agent cannot be stored");
+                return Ok(());
+            }
+            Timer::after(NOTE_PAUSE).await;
+        }
+    }
+
+    async fn tell(&self, report: &Report) -> io::Result<()> {
+        (&self.link).write_all(&line(report)).await
+    }
+}
+
+/// The row of an agent's end. `None` when its id is none.
+fn event(ended: AgentEnded, now_ms: i64) -> Option<Event> {
+    let AgentEnded { trace_id, timestamp_ms, error_type, message, facts } = ended;
+    let error = ErrorEvent {
+        timestamp_ms,
+        error_type: Some(error_type.into()),
+        message: message.into(),
+        severity: Severity::Fatal,
+        handled: Some(false),
+        component: Some("agent".into()),
+        source: Source::Run,
+        attributes: serde_json::to_string(&facts).ok().map(Into::into),
+        ..ErrorEvent::default()
+    };
+    Some(Event { id: EventId::parse(&trace_id)?, received_at_ms: now_ms, kind: Kind::ErrorEvent(Box::new(error)) })
+}
