@@ -9,6 +9,7 @@ mod cuts;
 mod http;
 mod push;
 mod replay;
+mod run;
 mod store;
 mod support;
 mod tidy;

@@ -17,7 +17,7 @@ use super::client::Client;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_openclaw-trace");
 
-/// `openclaw-trace serve` on a free port of loopback.
+/// `openclaw-trace serve` on a free port of loopback, or `run` with such a one below it.
 pub struct Sidecar {
     child: Child,
     log: Arc<(Mutex<Log>, Condvar)>,
@@ -45,7 +45,24 @@ impl Sidecar {
 
     /// The same, but returns at once.
     pub fn spawn(db: &Path, env: &[(&str, &str)]) -> Sidecar {
+        Sidecar::launch(Command::new(PROGRAM), db, env)
+    }
+
+    /// `run` with this agent, likewise at once.
+    pub fn run(db: &Path, env: &[(&str, &str)], agent: &[&str]) -> Sidecar {
         let mut command = Command::new(PROGRAM);
+        command.args(["run", "--"]).args(agent);
+        Sidecar::launch(command, db, env)
+    }
+
+    /// The same below another program, which is given ours and the agent as its last arguments.
+    pub fn run_below(above: &[&str], db: &Path, env: &[(&str, &str)], agent: &[&str]) -> Sidecar {
+        let mut command = Command::new(above[0]);
+        command.args(&above[1..]).args([PROGRAM, "run", "--"]).args(agent);
+        Sidecar::launch(command, db, env)
+    }
+
+    fn launch(mut command: Command, db: &Path, env: &[(&str, &str)]) -> Sidecar {
         command.env_clear().env("TRACE_PORT", "0").env("TRACE_DB_PATH", db).envs(env.iter().copied());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -125,7 +142,14 @@ impl Sidecar {
         std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().count()
     }
 
-    fn pid(&self) -> Pid {
+    /// Process ids of every `serve` that the log tells of, in the order of their starts.
+    pub fn serve_pids(&self) -> Vec<Pid> {
+        let starts = self.log();
+        let starts = starts.lines().filter(|line| line.contains("msg=starting "));
+        starts.map(|line| Pid::from_raw(line.rsplit_once("pid=").unwrap().1.parse().unwrap())).collect()
+    }
+
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 }

@@ -1,0 +1,339 @@
+//! `run -- CMD`: the agent, the sidecar, and who outlives whom.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use serde_json::{Value, json};
+
+use crate::support::dir::TempDir;
+use crate::support::sidecar::{self, Sidecar, check_laws, wait_until};
+use crate::support::{PATIENCE, read_only};
+
+const NO_SAMPLES: (&str, &str) = ("TRACE_METRICS_INTERVAL", "off");
+/// For SIGTERM: takes a while, posts a last event, and exits with 7. It appends its own process id to `$DIR/agent`
+/// when it is ready for it.
+const FLUSHING_AGENT: &str = r#"
+    flush() {
+        sleep 0.2
+        curl -sf --retry 5 --retry-connrefused -o "$DIR/flushed" "$OTEL_EXPORTER_OTLP_ENDPOINT/v1/events" \
+            -H 'Content-Type: application/json' -d '{"name": "last words"}'
+        exit 7
+    }
+    trap flush TERM
+    echo $$ >> "$DIR/agent"
+    while :; do sleep 0.05; done"#;
+
+fn run(dir: &TempDir, env: &[(&str, &str)], agent: &str) -> Sidecar {
+    let env = [&[NO_SAMPLES, ("DIR", dir.path().to_str().unwrap())], env].concat();
+    Sidecar::run(&dir.join("trace.db"), &env, &["sh", "-c", agent])
+}
+
+/// Returns when the agent has written this file.
+fn wait_for(path: &Path) -> String {
+    wait_until("a file of the agent", || fs::read_to_string(path).ok().filter(|text| text.ends_with('\n')))
+}
+
+fn exit_code(sidecar: &mut Sidecar) -> i32 {
+    sidecar.exit_within(PATIENCE).unwrap_or_else(|| panic!("it does not end:\n{}", sidecar.log()))
+}
+
+fn events(dir: &TempDir) -> Vec<String> {
+    column(&dir.join("trace.db"), "SELECT name FROM custom_events ORDER BY id")
+}
+
+fn column(db: &Path, sql: &str) -> Vec<String> {
+    let conn = read_only(db);
+    let mut statement = conn.prepare(sql).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn the_end_of_the_agent_is_the_exit_code_and_a_crash_is_a_row() {
+    for (agent, code, row) in [
+        ("exit 0", 0, None),
+        ("exit 3", 3, Some(("agent.exit", "the agent exited with code 3", json!({"exit_code": 3})))),
+        ("kill -SEGV $$", 139, Some(("agent.signal", "the agent was ended by SIGSEGV", json!({"signal": "SIGSEGV"})))),
+    ] {
+        let dir = TempDir::new("run-end");
+        let mut sidecar = run(&dir, &[], agent);
+        assert_eq!(exit_code(&mut sidecar), code, "{}", sidecar.log());
+        let rows = column(
+            &dir.join("trace.db"),
+            "SELECT json_array(error_type, message, severity, component, source, handled, attributes) FROM error_events",
+        );
+        let rows: Vec<Value> = rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+        let Some((error_type, message, facts)) = row else {
+            assert!(rows.is_empty(), "{rows:?}");
+            continue;
+        };
+        let [row] = &rows[..] else { panic!("one row, not {rows:?}") };
+        assert_eq!(
+            row.as_array().unwrap()[..6],
+            *json!([error_type, message, "fatal", "agent", "run", 0]).as_array().unwrap()
+        );
+        let attributes: Value = serde_json::from_str(row[6].as_str().unwrap()).unwrap();
+        assert_eq!(attributes["program"], "sh");
+        for (name, value) in facts.as_object().unwrap() {
+            assert_eq!(attributes[name], *value);
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_cannot_be_started_is_told_as_a_shell_would() {
+    let dir = TempDir::new("run-none");
+    let db = dir.join("trace.db");
+    let not_executable = dir.join("text");
+    fs::write(&not_executable, "no program").unwrap();
+    for (agent, code) in [("/no/such/program", 127), ("no-such-program", 127), (not_executable.to_str().unwrap(), 126)]
+    {
+        let mut sidecar = Sidecar::run(&db, &[NO_SAMPLES], &[agent]);
+        assert_eq!(exit_code(&mut sidecar), code, "{}", sidecar.log());
+    }
+    assert_eq!(column(&db, "SELECT error_type FROM error_events"), ["agent.exit"; 3]);
+    let wrong = sidecar::run(&["run"], &[]);
+    assert_eq!(wrong.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("expected the agent's command"));
+}
+
+#[test]
+fn the_agent_gets_clean_signals_an_endpoint_and_no_secret() {
+    let dir = TempDir::new("run-env");
+    let vars = [("TRACE_TOKEN", "to/ken"), ("TRACE_PUSH_TOKEN", "secret"), ("TRACE_LOG", "info"), ("OTHER", "kept")];
+    let mut sidecar = run(
+        &dir,
+        &vars,
+        r#"env > "$DIR/env"; cat /proc/self/status > "$DIR/status"; ls -l /proc/self/fd > "$DIR/fds""#,
+    );
+    assert_eq!(exit_code(&mut sidecar), 0, "{}", sidecar.log());
+    let env = fs::read_to_string(dir.join("env")).unwrap();
+    let value = |name: &str| env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
+    assert_eq!(value("OTEL_EXPORTER_OTLP_ENDPOINT"), Some(format!("http://{}", sidecar.address())));
+    assert_eq!(value("OTEL_EXPORTER_OTLP_PROTOCOL").as_deref(), Some("http/protobuf"));
+    assert_eq!(value("OTEL_EXPORTER_OTLP_HEADERS").as_deref(), Some("Authorization=Bearer%20to%2Fken"));
+    assert_eq!((value("OTHER").as_deref(), value("TRACE_LOG").as_deref()), (Some("kept"), Some("info")));
+    assert_eq!((value("TRACE_TOKEN"), value("TRACE_PUSH_TOKEN")), (None, None));
+    let status = fs::read_to_string(dir.join("status")).unwrap();
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    // The signals of the C library's threads, 32 to 34, are its own business.
+    let ours = !(0b111 << 31);
+    assert_eq!((mask("SigBlk:"), mask("SigIgn:") & ours), (0, 0), "{status}");
+    // The link to serve is a socket, and the signals come from an anonymous inode.
+    let files = fs::read_to_string(dir.join("fds")).unwrap();
+    assert!(files.contains("pipe:") && !files.contains("socket:") && !files.contains("anon_inode:"), "{files}");
+}
+
+#[test]
+fn a_signal_stops_the_agent_first_and_its_last_words_are_stored() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let dir = TempDir::new("run-stop");
+        // The shell knows SIGINT as well, and is told which one came.
+        let agent = FLUSHING_AGENT.replace("trap flush TERM", &format!("trap flush {}", &signal.as_str()[3..]));
+        let mut sidecar = run(&dir, &[], &agent);
+        wait_for(&dir.join("agent"));
+        sidecar.signal(signal);
+        assert_eq!(exit_code(&mut sidecar), 7, "{}", sidecar.log());
+        assert!(!dir.join("trace.db-wal").exists(), "the sidecar closed the file in order");
+        assert_eq!(events(&dir), ["last words"]);
+        assert_eq!(column(&dir.join("trace.db"), "SELECT message FROM error_events"), [""; 0], "it was asked to");
+    }
+}
+
+#[test]
+fn a_signal_to_everybody_at_once_does_not_end_the_sidecar_before_the_agent() {
+    let dir = TempDir::new("run-all");
+    let mut sidecar = run(&dir, &[], FLUSHING_AGENT);
+    let agent = wait_for(&dir.join("agent"));
+    // As systemd does to a control group, and `tini -g` to a process group.
+    for serve in sidecar.serve_pids() {
+        kill(serve, Signal::SIGTERM).unwrap();
+    }
+    kill(nix::unistd::Pid::from_raw(agent.trim().parse().unwrap()), Signal::SIGTERM).unwrap();
+    sidecar.signal(Signal::SIGTERM);
+    assert_eq!(exit_code(&mut sidecar), 7, "{}", sidecar.log());
+    assert_eq!(events(&dir), ["last words"]);
+    assert_eq!(sidecar.serve_pids().len(), 1, "serve was not started again: {}", sidecar.log());
+}
+
+#[test]
+fn other_signals_reach_the_agent_as_well() {
+    let dir = TempDir::new("run-signals");
+    let agent = r#"
+        for s in HUP QUIT USR1 USR2 WINCH; do trap "echo $s >> \"$DIR/heard\"" $s; done
+        trap 'exit 0' TERM
+        echo $$ >> "$DIR/agent"
+        while :; do sleep 0.05; done"#;
+    let mut sidecar = run(&dir, &[], agent);
+    wait_for(&dir.join("agent"));
+    let signals = [Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH];
+    for (number, signal) in (1..).zip(signals) {
+        sidecar.signal(signal);
+        let heard = wait_until("the agent to hear it", || {
+            let heard = fs::read_to_string(dir.join("heard")).unwrap_or_default();
+            (heard.lines().count() == number).then_some(heard)
+        });
+        assert_eq!(heard.lines().last(), Some(&signal.as_str()[3..]));
+    }
+    sidecar.signal(Signal::SIGTERM);
+    assert_eq!(exit_code(&mut sidecar), 0);
+}
+
+#[test]
+fn a_dead_serve_is_back_on_its_port_and_the_agent_does_not_notice() {
+    let dir = TempDir::new("run-killed");
+    let mut sidecar = run(&dir, &[], FLUSHING_AGENT);
+    let agent = wait_for(&dir.join("agent"));
+    let mut acknowledged = Vec::new();
+    const KILLS: usize = 3;
+    for round in 0..=KILLS {
+        let name = format!("event {round}");
+        let posted = wait_until("a post that is taken", || {
+            let mut client = crate::support::client::Client::connect(sidecar.address()).ok()?;
+            let body = json!({"name": name}).to_string();
+            client.post("/v1/events", "application/json", body.as_bytes()).ok().filter(|answer| answer.status == 202)
+        });
+        assert_eq!(posted.json()["accepted"], 1);
+        acknowledged.push(name);
+        if round < KILLS {
+            kill(*sidecar.serve_pids().last().unwrap(), Signal::SIGKILL).unwrap();
+            wait_until("serve to be started again", || (sidecar.serve_pids().len() == round + 2).then_some(()));
+        }
+    }
+    check_laws(&sidecar.health().1);
+    sidecar.signal(Signal::SIGTERM);
+    assert_eq!(exit_code(&mut sidecar), 7, "{}", sidecar.log());
+    acknowledged.push("last words".to_owned());
+    assert_eq!(events(&dir), acknowledged);
+    assert_eq!(fs::read_to_string(dir.join("agent")).unwrap(), agent, "the agent is the one that was started first");
+}
+
+#[test]
+fn a_wrong_variable_costs_the_telemetry_and_never_the_agent() {
+    let dir = TempDir::new("run-wrong");
+    let mut sidecar = run(&dir, &[("TRACE_RETENTION", "ever")], r#"env > "$DIR/env"; exit 5"#);
+    assert_eq!(exit_code(&mut sidecar), 5, "{}", sidecar.log());
+    sidecar.wait_line("TRACE_RETENTION: expected ");
+    sidecar.wait_line("nothing is recorded");
+    assert!(!fs::read_to_string(dir.join("env")).unwrap().contains("OTEL_"), "there is nobody to send to");
+    assert!(!dir.join("trace.db").exists());
+}
+
+#[test]
+fn a_serve_that_cannot_start_does_not_keep_the_agent_waiting() {
+    let dir = TempDir::new("run-cannot");
+    let db = dir.join("trace.db");
+    let other = Sidecar::start(&db, &[NO_SAMPLES]);
+    let mut sidecar = run(&dir, &[], r#"echo up > "$DIR/up"; exit 4"#);
+    assert_eq!(exit_code(&mut sidecar), 4, "{}", sidecar.log());
+    assert_eq!(wait_for(&dir.join("up")), "up\n");
+    sidecar.wait_line("serve has ended, the agent goes on");
+    sidecar.wait_line("the end of the agent is not stored");
+    assert_eq!(other.health().0, 200);
+}
+
+#[test]
+fn an_agent_that_does_not_stop_is_killed_with_all_it_started_when_its_grace_is_over() {
+    let dir = TempDir::new("run-grace");
+    let agent = r#"trap "" TERM; sleep 1000 & echo $! >> "$DIR/agent"; while :; do sleep 0.05; done"#;
+    let mut sidecar = run(&dir, &[("TRACE_AGENT_GRACE", "150ms")], agent);
+    let child = wait_for(&dir.join("agent"));
+    sidecar.signal(Signal::SIGTERM);
+    assert_eq!(exit_code(&mut sidecar), 128 + 9, "{}", sidecar.log());
+    sidecar.wait_line("did not stop within TRACE_AGENT_GRACE");
+    wait_until("its child to be gone", || {
+        let status = fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+        status.map_or(true, |stat| stat.contains(") Z ")).then_some(())
+    });
+    assert_eq!(column(&dir.join("trace.db"), "SELECT message FROM error_events"), [""; 0]);
+}
+
+#[test]
+fn when_run_itself_is_killed_serve_stores_what_it_has_and_stops() {
+    let dir = TempDir::new("run-orphan");
+    let sidecar = run(&dir, &[], FLUSHING_AGENT);
+    let agent = nix::unistd::Pid::from_raw(wait_for(&dir.join("agent")).trim().parse().unwrap());
+    let (serve, db) = (sidecar.serve_pids()[0], dir.join("trace.db"));
+    let answer = sidecar.client().post("/v1/events", "application/json", br#"{"name": "before"}"#).unwrap();
+    assert_eq!(answer.status, 202);
+    kill(sidecar.pid(), Signal::SIGKILL).unwrap();
+    sidecar.wait_line("`run` is gone");
+    sidecar.wait_line("msg=stopped code=0");
+    wait_until("serve to be gone", || (kill(serve, None) == Err(Errno::ESRCH)).then_some(()));
+    kill(agent, Signal::SIGKILL).unwrap();
+    assert_eq!(column(&db, "SELECT name FROM custom_events"), ["before"]);
+}
+
+#[test]
+fn a_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
+    let dir = TempDir::new("run-notify");
+    let path = dir.join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut state = [0; 64];
+        let length = manager.recv(&mut state).unwrap();
+        String::from_utf8_lossy(&state[..length]).into_owned()
+    };
+    let env = [NO_SAMPLES, ("NOTIFY_SOCKET", path.to_str().unwrap()), ("DIR", dir.path().to_str().unwrap())];
+    let mut alone = Sidecar::spawn(&dir.join("alone.db"), &env);
+    assert_eq!(heard(), "READY=1");
+    assert_eq!(alone.health().0, 200);
+    alone.signal(Signal::SIGTERM);
+    assert_eq!(heard(), "STOPPING=1");
+    assert_eq!(exit_code(&mut alone), 0);
+
+    let mut both = Sidecar::run(&dir.join("both.db"), &env, &["sh", "-c", FLUSHING_AGENT]);
+    assert_eq!(heard(), "READY=1");
+    wait_for(&dir.join("agent"));
+    both.signal(Signal::SIGTERM);
+    assert_eq!(heard(), "STOPPING=1", "said once, by run");
+    assert_eq!(exit_code(&mut both), 7);
+    manager.set_nonblocking(true).unwrap();
+    assert!(manager.recv(&mut [0; 64]).is_err(), "nothing else was said");
+}
+
+#[test]
+fn an_agent_killed_for_want_of_memory_is_told_apart() {
+    let Some(group) = MemoryGroup::new(64 << 20) else { return };
+    let dir = TempDir::new("run-oom");
+    // The shell that moves itself becomes `run`, so all of them are in the group.
+    let above = ["sh", "-c", &format!(r#"echo $$ > {}/cgroup.procs; exec "$@""#, group.0), "sh"];
+    let hungry = ["sh", "-c", "exec python3 -c 'x = bytearray(256 << 20)'"];
+    let env = [NO_SAMPLES];
+    let mut sidecar = Sidecar::run_below(&above, &dir.join("trace.db"), &env, &hungry);
+    assert_eq!(exit_code(&mut sidecar), 137, "{}", sidecar.log());
+    let rows =
+        column(&dir.join("trace.db"), "SELECT error_type || ' ' || (attributes ->> 'oom_kills') FROM error_events");
+    assert_eq!(rows, ["agent.oom_kill 1"]);
+}
+
+/// A memory cgroup of version 1, below our own, gone with the test.
+struct MemoryGroup(String);
+
+impl MemoryGroup {
+    fn new(limit_bytes: u64) -> Option<MemoryGroup> {
+        let path = format!("/sys/fs/cgroup/memory/octrace-{}", std::process::id());
+        let made = fs::create_dir(&path)
+            .and_then(|()| fs::write(format!("{path}/memory.limit_in_bytes"), limit_bytes.to_string()));
+        match made {
+            Ok(()) => Some(MemoryGroup(path)),
+            Err(error) => {
+                eprintln!("SKIPPED: this test needs a memory cgroup of version 1, and cannot make one: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        drop(Command::new("rmdir").arg(&self.0).status());
+    }
+}
