@@ -229,8 +229,8 @@ struct Backoff {
 /// Who lived so long did not die of how it was started, and comes back at once.
 const LONG_LIFE: Duration = Duration::from_secs(10);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Often enough to be back soon after the disk or the port is, seldom enough to cost nothing.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Soon enough after the disk or the port is back, and no more than a line a minute in the log until then.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Backoff {
     fn after(&mut self, lived: Duration) -> Duration {
@@ -252,7 +252,7 @@ mod tests {
     fn a_serve_that_lived_long_is_back_at_once_and_one_that_cannot_live_ever_later() {
         let mut backoff = Backoff::default();
         let waits: Vec<u128> = (0..11).map(|_| backoff.after(Duration::ZERO).as_millis()).collect();
-        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000]);
         assert_eq!(backoff.after(LONG_LIFE), Duration::ZERO);
         assert_eq!(backoff.after(Duration::ZERO), FIRST_WAIT);
     }
