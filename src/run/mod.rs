@@ -68,7 +68,7 @@ pub fn run(call: Call) -> io::Result<u8> {
         call,
         signals,
         serving,
-        asked: false,
+        told: SigSet::empty(),
         clock: Clock::real(),
     };
     Ok(run.live())
@@ -99,8 +99,8 @@ struct Run {
     signals: SignalFd,
     serving: Option<Serving>,
     phase: Phase,
-    /// Whether the agent was told to stop.
-    asked: bool,
+    /// What the agent was told from outside.
+    told: SigSet,
     clock: Clock,
 }
 
@@ -226,7 +226,10 @@ impl Run {
         self.call.notify.stopping();
         let kills = agent.oom_kills_before.zip(oom_kills("/")).map(|(before, after)| after.saturating_sub(before));
         let lived_ms = u64::try_from((now - agent.started).as_millis()).unwrap_or(u64::MAX);
-        let Some(error_type) = end.error_type(self.asked, kills) else {
+        // To stop, or by the very signal that ended it.
+        let asked = |signal: Signal| stops(signal) || end == End::Killed(signal);
+        let asked = self.told.iter().any(asked);
+        let Some(error_type) = end.error_type(asked, kills) else {
             log::info!(code = end.exit_code(), lived_ms; "agent ended");
             return self.stop_serve(end, now);
         };
@@ -265,16 +268,16 @@ impl Run {
 
     /// `from_terminal`: the terminal has sent it to all of its foreground, the agent in our group included.
     fn signalled(&mut self, signal: Signal, from_terminal: bool) {
-        let stops = matches!(signal, Signal::SIGTERM | Signal::SIGINT);
+        let stops = stops(signal);
         match &mut self.phase {
             Phase::Starting { .. } if stops => {
                 log::info!(signal = signal.as_str(); "stopping before the agent has started");
                 self.stop_serve(End::Killed(signal), Instant::now());
             }
             Phase::Running(agent) => {
+                self.told.add(signal);
                 if stops {
                     log::info!(signal = signal.as_str(); "stopping: telling the agent");
-                    self.asked = true;
                     let grace = self.call.config.as_ref().and_then(|config| config.agent_grace);
                     agent.kill_at = agent.kill_at.or(grace.map(|grace| Instant::now() + grace));
                 }
@@ -346,6 +349,11 @@ impl Run {
     fn program(&self) -> String {
         self.call.command[0].to_string_lossy().into_owned()
     }
+}
+
+/// Whether somebody who sends this wants an end.
+fn stops(signal: Signal) -> bool {
+    matches!(signal, Signal::SIGTERM | Signal::SIGINT)
 }
 
 /// What a shell exits with when there is no such program.

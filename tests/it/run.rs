@@ -84,6 +84,18 @@ fn the_end_of_the_agent_is_the_exit_code_and_a_crash_is_a_row() {
 }
 
 #[test]
+fn an_end_that_somebody_asked_for_is_no_crash() {
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
+        let dir = TempDir::new("run-asked");
+        let mut sidecar = run(&dir, &[], r#"echo $$ > "$DIR/agent"; exec sleep 1000"#);
+        wait_for(&dir.join("agent"));
+        sidecar.signal(signal);
+        assert_eq!(exit_code(&mut sidecar), code, "{}", sidecar.log());
+        assert_eq!(column(&dir.join("trace.db"), "SELECT message FROM error_events"), [""; 0]);
+    }
+}
+
+#[test]
 fn an_agent_that_cannot_be_started_is_told_as_a_shell_would() {
     let dir = TempDir::new("run-none");
     let db = dir.join("trace.db");
