@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use openclaw_trace::clock::Clock;
-use openclaw_trace::collect::{Collector, Sources, run};
+use openclaw_trace::collect::{Collector, Sources, oom_kills, run};
 use openclaw_trace::event::{Kind, Scope, SystemMetric};
 use openclaw_trace::queue::{Limits, Window, queue};
 use openclaw_trace::stats::Stats;
@@ -357,6 +357,27 @@ fn samples_are_offered_at_once_and_at_every_tick_until_the_end() {
     assert_eq!(first.cpu_percent, None);
     assert!(taken[0].id != taken[1].id);
     assert!(stats.signals.system_metrics.records.total() >= 3);
+}
+
+#[test]
+fn kills_for_want_of_memory_are_those_of_our_group_or_else_of_the_machine() {
+    for (name, file, text, expected) in [
+        (
+            "v2-nested",
+            "sys/fs/cgroup/agents.slice/openclaw.service/trace/memory.events",
+            "oom 9\noom_kill 3\n",
+            Some(3),
+        ),
+        ("v1", "sys/fs/cgroup/memory/memory.oom_control", "under_oom 0\noom_kill 4\n", Some(4)),
+        // The root of version 2 has no such file, a Fly.io machine for one.
+        ("v2", "proc/vmstat", "nr_free_pages 1\noom_kill 5\n", Some(5)),
+        ("none", "proc/vmstat", "oom_kill_not 5\n", None),
+    ] {
+        let machine = Machine::new(name);
+        fs::write(machine.root.join("proc/vmstat"), "oom_kill 99\n").unwrap();
+        fs::write(machine.root.join(file), text).unwrap();
+        assert_eq!(oom_kills(&machine.root), expected, "{name}");
+    }
 }
 
 #[test]
