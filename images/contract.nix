@@ -1,0 +1,10 @@
+# What the image promises, compared with the archive itself.
+{
+  image,
+  jq,
+  runCommand,
+  static,
+}:
+runCommand "openclaw-trace-image-contract" { nativeBuildInputs = [ jq ]; } ''
+  bash ${./contract} ${image} ${static}/bin/openclaw-trace ${static.version} > $out
+''

@@ -1,0 +1,121 @@
+# What the module makes of its options: the whole unit, what it refuses, and what the build refuses.
+{
+  lib,
+  openclaw-trace,
+  pkgs,
+  runCommand,
+  testers,
+  writeText,
+}:
+let
+  evaluated =
+    settings:
+    (lib.evalModules {
+      modules = [
+        ./nixos-options.nix
+        ./module.nix
+        { services.openclaw-trace = { enable = true; } // settings; }
+      ];
+      specialArgs = { inherit pkgs; };
+    }).config;
+
+  # A package without a hash in its path, so that a unit can be written down.
+  named = {
+    type = "derivation";
+    name = "openclaw-trace";
+    outPath = "/openclaw-trace";
+    meta.mainProgram = "openclaw-trace";
+  };
+  unit = settings: (evaluated ({ package = named; } // settings)).systemd.services.openclaw-trace;
+  refusals =
+    settings:
+    map (assertion: assertion.message) (
+      builtins.filter (assertion: !assertion.assertion)
+        (evaluated ({ package = named; } // settings)).assertions
+    );
+
+  units = {
+    alone = unit { };
+    settings = unit {
+      bind = [
+        "127.0.0.1"
+        "::1"
+      ];
+      port = 443;
+      drainTimeout = "1m30s";
+      metricsInterval = "off";
+      pushEndpoint = "https://example.org/a%20b";
+      pushTokenFile = "/run/secrets/push";
+      environmentFile = "/run/secrets/openclaw-trace";
+    };
+    agent = unit {
+      agentCommand = [
+        "/run/current-system/sw/bin/openclaw"
+        "gateway"
+        "--note=100% of $HOME"
+      ];
+    };
+  };
+
+  inherit (builtins) storeDir;
+  expectedRefusals = {
+    environmentFile = "everybody can read the Nix store";
+    tokenFile = "everybody can read the Nix store";
+    pushTokenFile = "everybody can read the Nix store";
+    dbPath = "the unit can write below /var/lib/openclaw-trace only";
+  };
+  refused = {
+    environmentFile = refusals { environmentFile = "${storeDir}/secrets"; };
+    tokenFile = refusals { tokenFile = "${storeDir}/token"; };
+    pushTokenFile = refusals { pushTokenFile = ./module.nix; };
+    dbPath = refusals { dbPath = "/var/lib/other/trace.db"; };
+  };
+
+  checkOf = settings: lib.head (evaluated ({ package = openclaw-trace; } // settings)).system.checks;
+in
+assert refusals { } == [ ];
+runCommand "openclaw-trace-module-eval"
+  {
+    units = writeText "units.json" (builtins.toJSON units);
+    refused = writeText "refused.json" (builtins.toJSON refused);
+    expectedRefusals = writeText "expected-refusals.json" (builtins.toJSON expectedRefusals);
+    good = checkOf { };
+    # Refused, unless there is a token: from a file of its own, or from one that cannot be looked into.
+    open = testers.testBuildFailure (checkOf { bind = [ "0.0.0.0" ]; });
+    openWithToken = checkOf {
+      bind = [ "0.0.0.0" ];
+      tokenFile = "/run/secrets/token";
+    };
+    openWithFile = checkOf {
+      bind = [ "0.0.0.0" ];
+      environmentFile = "/run/secrets/openclaw-trace";
+    };
+    linger = testers.testBuildFailure (checkOf {
+      drainLinger = "20s";
+    });
+    # A file that is there only when the unit runs.
+    authority = checkOf { pushCaFile = "/etc/ssl/own.pem"; };
+    noAuthority = testers.testBuildFailure (checkOf {
+      pushCaFile = ./module.nix;
+    });
+    nativeBuildInputs = [ pkgs.jq ];
+  }
+  ''
+    jq -S . $units > found.json
+    diff -u ${./module-eval.json} found.json
+
+    jq -e --slurpfile expected $expectedRefusals '
+      . as $refused | $expected[0] | to_entries
+      | all(.key as $option | .value as $part
+            | $refused[$option] | length == 1 and (.[0] | startswith("services.openclaw-trace." + $option) and contains($part)))
+    ' $refused
+
+    grep TRACE_PORT=9090 $good
+    grep 'TRACE_BIND: 0.0.0.0 can be reached from other machines' $open/testBuildFailure.log
+    test "$(cat $open/testBuildFailure.exit)" = 78
+    grep TRACE_BIND=0.0.0.0 $openWithToken $openWithFile
+    grep 'TRACE_DRAIN_LINGER: expected less than' $linger/testBuildFailure.log
+    grep TRACE_PUSH_CA_FILE $authority
+    grep 'TRACE_PUSH_CA_FILE: expected a PEM file' $noAuthority/testBuildFailure.log
+    touch $out
+  ''

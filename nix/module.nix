@@ -1,0 +1,224 @@
+# services.openclaw-trace: the sidecar as a unit of its own, or with `agentCommand` as the parent of
+# the agent.
+#
+# Everything in `serviceConfig` that is a matter of taste is set with mkDefault:
+# `systemd.services.openclaw-trace.serviceConfig.MemoryMax = "128M";` overrides it.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkOption types;
+  cfg = config.services.openclaw-trace;
+  variables = import ./variables.nix { inherit lib; };
+  stateDirectory = "/var/lib/openclaw-trace";
+
+  optionOf =
+    {
+      name,
+      type,
+      default,
+      meaning,
+      secret,
+      ...
+    }:
+    mkOption {
+      type = types.nullOr type;
+      default = null;
+      description =
+        if secret then
+          "File with the ${meaning} (`${name}`). Only systemd reads it, so it may be root's alone."
+        else
+          "`${name}`: ${meaning}. With `null` the program's own default holds: ${default}.";
+    };
+
+  inStore = path: lib.hasPrefix "${builtins.storeDir}/" (toString path);
+
+  # As the program reads it. A path of Nix becomes one in the store, where the unit finds it.
+  shown =
+    value:
+    if builtins.isList value then
+      lib.concatStringsSep "," value
+    else if builtins.isInt value then
+      toString value
+    else
+      "${value}";
+
+  isSet = variable: cfg.${variable.option} != null;
+  plain = builtins.filter (variable: !variable.secret && isSet variable) variables;
+  secrets = builtins.filter (variable: variable.secret && isSet variable) variables;
+  valuesOf =
+    list:
+    builtins.listToAttrs (
+      map (variable: {
+        inherit (variable) name;
+        value = shown cfg.${variable.option};
+      }) list
+    );
+
+  # In a unit a percent sign begins a specifier, as in the %d of the credentials below; in an endpoint
+  # it is itself.
+  escaped = builtins.replaceStrings [ "%" ] [ "%%" ];
+  # In ExecStart a dollar sign begins a variable as well.
+  argument = text: builtins.replaceStrings [ "%" "$" ] [ "%%" "$$" ] (builtins.toJSON text);
+
+  # What `openclaw-trace check` says of the options, while the system is built. It cannot see files that
+  # are there only when the unit runs: a secret is taken to be set, an authority's file to be good.
+  checked = builtins.filter (
+    variable: variable.name != "TRACE_PUSH_CA_FILE" || inStore cfg.pushCaFile
+  ) plain;
+  check = pkgs.runCommand "openclaw-trace-check" (
+    valuesOf checked
+    // lib.optionalAttrs (cfg.tokenFile != null || cfg.environmentFile != null) {
+      TRACE_TOKEN = "known-when-the-unit-runs";
+    }
+  ) "${lib.getExe cfg.package} check > $out";
+
+  # The agent is a program that nobody here knows: what confines the sidecar would break it.
+  confinement = {
+    # Three threads at 5 MB, below 32 MB under attack; the rest is room for the file's pages.
+    MemoryMax = "64M";
+    TasksMax = 32;
+    AmbientCapabilities = lib.optional privilegedPort "CAP_NET_BIND_SERVICE";
+    CapabilityBoundingSet = if privilegedPort then [ "CAP_NET_BIND_SERVICE" ] else [ "" ];
+    LockPersonality = true;
+    MemoryDenyWriteExecute = true;
+    NoNewPrivileges = true;
+    PrivateDevices = true;
+    # The samples are of the machine and of all its processes: /proc must show them.
+    ProcSubset = "all";
+    ProtectProc = "default";
+    ProtectClock = true;
+    ProtectControlGroups = true;
+    ProtectHome = true;
+    ProtectHostname = true;
+    ProtectKernelLogs = true;
+    ProtectKernelModules = true;
+    ProtectKernelTunables = true;
+    ProtectSystem = "strict";
+    # AF_UNIX is how it tells systemd that it is ready.
+    RestrictAddressFamilies = [
+      "AF_INET"
+      "AF_INET6"
+      "AF_UNIX"
+    ];
+    RestrictNamespaces = true;
+    RestrictRealtime = true;
+    RestrictSUIDSGID = true;
+    SystemCallArchitectures = "native";
+    SystemCallErrorNumber = "EPERM";
+    SystemCallFilter = [
+      "@system-service"
+      "~@privileged @resources"
+    ];
+    UMask = "0077";
+  };
+  privilegedPort = cfg.port != null && cfg.port > 0 && cfg.port < 1024;
+in
+{
+  options.services.openclaw-trace = {
+    enable = lib.mkEnableOption "the telemetry sidecar for an LLM agent";
+    package = mkOption {
+      type = types.package;
+      description = "The package that has the program.";
+    };
+    agentCommand = mkOption {
+      type = types.nullOr (types.listOf types.str);
+      default = null;
+      example = [
+        "/run/current-system/sw/bin/openclaw"
+        "gateway"
+      ];
+      description = ''
+        Program and arguments of the agent. With it the unit's main process is
+        `openclaw-trace run -- …`, which starts the sidecar and the agent, and on stopping stores the
+        agent's last flush before it exits with the agent's exit code. The unit is then not confined:
+        what the agent may do is for the unit's owner to say.
+      '';
+    };
+    environmentFile = mkOption {
+      type = types.nullOr types.path;
+      default = null;
+      description = ''
+        File of further variables, one `NAME=value` a line, that systemd reads when the unit starts: for
+        secrets, where files of their own (`tokenFile`, `pushTokenFile`) do not fit. What it sets is not
+        checked when the system is built.
+      '';
+    };
+  }
+  // builtins.listToAttrs (
+    map (variable: {
+      name = variable.option;
+      value = optionOf variable;
+    }) variables
+  );
+
+  config = lib.mkIf cfg.enable {
+    assertions =
+      map
+        (option: {
+          assertion = cfg.${option} == null || !inStore cfg.${option};
+          message = "services.openclaw-trace.${option}: everybody can read the Nix store; give a path outside of it, as a string";
+        })
+        [
+          "environmentFile"
+          "pushTokenFile"
+          "tokenFile"
+        ]
+      ++ [
+        {
+          assertion = lib.hasPrefix "${stateDirectory}/" cfg.dbPath;
+          message = "services.openclaw-trace.dbPath: the unit can write below ${stateDirectory} only";
+        }
+      ];
+
+    services.openclaw-trace = {
+      dbPath = lib.mkDefault "${stateDirectory}/openclaw-trace.db";
+      # The program's own; named here because the time to stop is made from it.
+      drainTimeout = lib.mkDefault "10s";
+    };
+
+    # A machine of another architecture cannot be asked here.
+    system.checks = lib.optional (pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform) check;
+
+    systemd.services.openclaw-trace = {
+      description = "Telemetry for an LLM agent";
+      wantedBy = [ "multi-user.target" ];
+      after = [ "network.target" ];
+      # A sidecar that gives up loses events; one that waits for a port to come free does not.
+      startLimitIntervalSec = 0;
+      environment =
+        builtins.mapAttrs (_: escaped) (valuesOf plain)
+        // builtins.listToAttrs (
+          map (variable: {
+            name = "${variable.name}_FILE";
+            value = "%d/${variable.name}";
+          }) secrets
+        );
+      serviceConfig = {
+        Type = "exec";
+        ExecStart =
+          if cfg.agentCommand == null then
+            "${lib.getExe cfg.package} serve"
+          else
+            "${lib.getExe cfg.package} run -- ${lib.concatMapStringsSep " " argument cfg.agentCommand}";
+        EnvironmentFile = lib.optional (cfg.environmentFile != null) cfg.environmentFile;
+        LoadCredential = map (variable: "${variable.name}:${toString cfg.${variable.option}}") secrets;
+        StateDirectory = "openclaw-trace";
+        StateDirectoryMode = "0700";
+        # Under `run` the agent must not get the signal from systemd and from its parent.
+        KillMode = "mixed";
+        # systemd adds up what stands in one line: the drain, and what the kernel needs around it.
+        TimeoutStopSec = "${cfg.drainTimeout} 5s";
+        Restart = "on-failure";
+        RestartSec = lib.mkDefault "1s";
+        # A bad configuration does not get better by itself.
+        RestartPreventExitStatus = 78;
+        DynamicUser = lib.mkDefault true;
+      }
+      // lib.optionalAttrs (cfg.agentCommand == null) (builtins.mapAttrs (_: lib.mkDefault) confinement);
+    };
+  };
+}

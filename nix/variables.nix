@@ -1,0 +1,94 @@
+# The variables of the program as options of the module: in the order of its own table, which `--help`
+# prints, with the same defaults and meanings. A test compares the two.
+{ lib }:
+let
+  inherit (lib) types;
+  # What the program takes; how long it may be, the check at build time says.
+  duration = types.strMatching "([0-9]+(ms|s|m|h|d))+";
+  size = types.strMatching "[0-9]+ *(kB|KiB|MB|MiB)?";
+  variable = name: option: type: default: meaning: {
+    inherit
+      name
+      option
+      type
+      default
+      meaning
+      ;
+    secret = false;
+  };
+  # The option names a file; the unit is given its contents, and nobody else.
+  secret = name: option: default: meaning: {
+    inherit
+      name
+      option
+      default
+      meaning
+      ;
+    type = types.path;
+    secret = true;
+  };
+in
+[
+  (variable "TRACE_PORT" "port" types.port "9090"
+    "port of the listener; 0 takes any free one, and the log says which"
+  )
+  (variable "TRACE_BIND" "bind" (types.listOf types.str) "127.0.0.1"
+    "addresses of the listener, separated by commas; anything but loopback needs TRACE_TOKEN"
+  )
+  (variable "TRACE_DB_PATH" "dbPath" types.path
+    "/data/openclaw-trace.db if /data is a directory, else under $XDG_STATE_HOME or ~/.local/state"
+    "the database file"
+  )
+  (variable "TRACE_PUSH_ENDPOINT" "pushEndpoint" types.str "none"
+    "where rows are pushed: an https URL, or http on this machine; without it nothing leaves the machine"
+  )
+  (secret "TRACE_PUSH_TOKEN" "pushTokenFile" "none" "bearer token for the endpoint")
+  (variable "TRACE_PUSH_INTERVAL" "pushInterval" duration "5m" "time between two pushes")
+  (variable "TRACE_METRICS_INTERVAL" "metricsInterval" (types.either (types.enum [ "off" ]) duration)
+    "15s"
+    "time between two samples of the container, or off"
+  )
+  (variable "TRACE_RETENTION" "retention" duration "7d"
+    "how long rows are kept once the remote has them (without an endpoint: once stored)"
+  )
+  (variable "TRACE_DB_MAX_MB" "dbMaxMb" (types.ints.between 2 1048576) "50"
+    "size of the database file at which the oldest rows are removed, in MB of 2^20 bytes"
+  )
+  (variable "TRACE_DISK_MAX_PERCENT" "diskMaxPercent" (types.ints.between 1 100) "80"
+    "how full the volume may be before rows older than 24 h that the remote has are removed"
+  )
+  (secret "TRACE_TOKEN" "tokenFile" "none" "bearer token that every route but /health asks for")
+  (variable "TRACE_LOG" "log" (types.enum [ "error" "warn" "info" "debug" ]) "info"
+    "error, warn, info or debug"
+  )
+  (variable "TRACE_ACK" "ack" (types.enum [ "stored" "queued" ]) "stored"
+    "when a request is acknowledged: stored (after the commit) or queued (before it)"
+  )
+  (variable "TRACE_SYNC" "sync" (types.enum [ "full" "normal" ]) "full"
+    "what a commit survives: full (loss of the machine) or normal (loss of the process)"
+  )
+  (variable "TRACE_CAPTURE_TEXT" "captureText" (types.enum [ "native" "all" "off" ]) "native"
+    "whose prompts and completions are kept: native (posted on purpose), all (also what OTel clients attach) or off"
+  )
+  (variable "TRACE_MAX_TEXT_BYTES" "maxTextBytes" (types.ints.between 0 1048576) "4096"
+    "where a text is cut"
+  )
+  (variable "TRACE_PUSH_CA_FILE" "pushCaFile" types.path "none"
+    "PEM file of the certificate authorities to trust instead of the compiled-in ones"
+  )
+  (variable "TRACE_PUSH_MAX_BYTES" "pushMaxBytes" size "5MB" "size of one push")
+  (variable "TRACE_METRICS_RETENTION" "metricsRetention" duration "48h"
+    "as TRACE_RETENTION, for samples of the container"
+  )
+  (variable "TRACE_ON_FULL" "onFull" (types.enum [ "refuse" "drop-oldest" ]) "refuse"
+    "when only rows are left that the remote does not have: refuse new ones, or drop-oldest"
+  )
+  (variable "TRACE_DRAIN_TIMEOUT" "drainTimeout" duration "10s" "how long stopping may take")
+  (variable "TRACE_DRAIN_LINGER" "drainLinger" duration "0s"
+    "how long requests are still taken after the signal to stop"
+  )
+  (variable "TRACE_ALLOWED_HOSTS" "allowedHosts" (types.listOf types.str) "none"
+    "names, separated by commas, that a Host header may have besides localhost and IP addresses"
+  )
+  (variable "TRACE_LOG_FORMAT" "logFormat" (types.enum [ "logfmt" "json" ]) "logfmt" "logfmt or json")
+]
