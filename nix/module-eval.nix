@@ -1,4 +1,6 @@
-# What the module makes of its options: the whole unit, what it refuses, and what the build refuses.
+# What the module makes of its options: the whole unit (module-eval.json, which after a change of the module
+# is `jq -S .` of what `nix build .#checks.x86_64-linux.module-eval.units` makes), what it refuses, and what
+# the build refuses.
 {
   lib,
   openclaw-trace,
@@ -48,6 +50,10 @@ let
       pushTokenFile = "/run/secrets/push";
       environmentFile = "/run/secrets/openclaw-trace";
     };
+    patient = unit {
+      agentCommand = [ "/bin/agent" ];
+      agentGrace = "none";
+    };
     agent = unit {
       agentCommand = [
         "/run/current-system/sw/bin/openclaw"
@@ -63,12 +69,14 @@ let
     tokenFile = "everybody can read the Nix store";
     pushTokenFile = "everybody can read the Nix store";
     dbPath = "the unit can write below /var/lib/openclaw-trace only";
+    drainTimeout = "the time that the unit has to stop";
   };
   refused = {
     environmentFile = refusals { environmentFile = "${storeDir}/secrets"; };
     tokenFile = refusals { tokenFile = "${storeDir}/token"; };
     pushTokenFile = refusals { pushTokenFile = ./module.nix; };
     dbPath = refusals { dbPath = "/var/lib/other/trace.db"; };
+    drainTimeout = refusals { drainTimeout = null; };
   };
 
   checkOf = settings: lib.head (evaluated ({ package = openclaw-trace; } // settings)).system.checks;

@@ -114,6 +114,8 @@ let
       "~@privileged @resources"
     ];
     UMask = "0077";
+    # Not confinement, but as little for an agent: a bad configuration does not get better by itself.
+    RestartPreventExitStatus = 78;
   };
   privilegedPort = cfg.port != null && cfg.port > 0 && cfg.port < 1024;
 in
@@ -172,12 +174,18 @@ in
           assertion = lib.hasPrefix "${stateDirectory}/" cfg.dbPath;
           message = "services.openclaw-trace.dbPath: the unit can write below ${stateDirectory} only";
         }
+        {
+          assertion = cfg.drainTimeout != null && (cfg.agentCommand == null || cfg.agentGrace != null);
+          message = "services.openclaw-trace.drainTimeout, agentGrace: the time that the unit has to stop is made from these";
+        }
       ];
 
     services.openclaw-trace = {
       dbPath = lib.mkDefault "${stateDirectory}/openclaw-trace.db";
       # The program's own; named here because the time to stop is made from it.
       drainTimeout = lib.mkDefault "10s";
+      # An agent that never stops would hold up the machine when it goes down.
+      agentGrace = lib.mkIf (cfg.agentCommand != null) (lib.mkDefault "1m");
     };
 
     # A machine of another architecture cannot be asked here.
@@ -198,7 +206,7 @@ in
           }) secrets
         );
       serviceConfig = {
-        Type = "exec";
+        Type = "notify";
         ExecStart =
           if cfg.agentCommand == null then
             "${lib.getExe cfg.package} serve"
@@ -210,12 +218,16 @@ in
         StateDirectoryMode = "0700";
         # Under `run` the agent must not get the signal from systemd and from its parent.
         KillMode = "mixed";
-        # systemd adds up what stands in one line: the drain, and what the kernel needs around it.
-        TimeoutStopSec = "${cfg.drainTimeout} 5s";
+        # systemd adds up what stands in one line: the agent, the drain, and what the kernel needs.
+        TimeoutStopSec =
+          if cfg.agentCommand == null then
+            "${cfg.drainTimeout} 5s"
+          else if cfg.agentGrace == "none" then
+            "infinity"
+          else
+            "${cfg.agentGrace} ${cfg.drainTimeout} 5s";
         Restart = "on-failure";
         RestartSec = lib.mkDefault "1s";
-        # A bad configuration does not get better by itself.
-        RestartPreventExitStatus = 78;
         DynamicUser = lib.mkDefault true;
       }
       // lib.optionalAttrs (cfg.agentCommand == null) (builtins.mapAttrs (_: lib.mkDefault) confinement);

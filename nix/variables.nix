@@ -87,6 +87,9 @@ in
   (variable "TRACE_DRAIN_LINGER" "drainLinger" duration "0s"
     "how long requests are still taken after the signal to stop"
   )
+  (variable "TRACE_AGENT_GRACE" "agentGrace" (types.either (types.enum [ "none" ]) duration) "none"
+    "under run: how long the agent may take to stop before it is killed; none: as long as it likes"
+  )
   (variable "TRACE_ALLOWED_HOSTS" "allowedHosts" (types.listOf types.str) "none"
     "names, separated by commas, that a Host header may have besides localhost and IP addresses"
   )
