@@ -1,7 +1,8 @@
 //! The rules of the house that no compiler checks: who may use whom, which crate has which door, and
-//! ([`docs`]) that the docs say what the code does.
+//! ([`docs`], [`nix`]) that the docs and the NixOS module say what the code does.
 
 mod docs;
+mod nix;
 mod source;
 
 use std::fs;
