@@ -63,7 +63,9 @@ impl Sidecar {
     }
 
     fn launch(mut command: Command, db: &Path, env: &[(&str, &str)]) -> Sidecar {
-        command.env_clear().env("TRACE_PORT", "0").env("TRACE_DB_PATH", db).envs(env.iter().copied());
+        // The tools of an agent are not below /usr on every machine.
+        let path = std::env::var_os("PATH").map(|path| ("PATH", path));
+        command.env_clear().envs(path).env("TRACE_PORT", "0").env("TRACE_DB_PATH", db).envs(env.iter().copied());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::<(Mutex<Log>, Condvar)>::default();
