@@ -60,7 +60,7 @@ let
 
     cargo = tool "cargo";
     clippy = tool "clippy";
-    gitMinimal = tool "git";
+    curl = tool "curl";
     jq = tool "jq";
     nixfmt-tree = tool "nixfmt-tree";
     python3 = tool "python3";
