@@ -6,5 +6,6 @@
   static,
 }:
 runCommand "openclaw-trace-image-contract" { nativeBuildInputs = [ jq ]; } ''
-  bash ${./contract} ${image} ${static}/bin/openclaw-trace ${static.version} > $out
+  bash ${./contract} ${image} ${static}/bin/openclaw-trace ${static.version} \
+    ${../.cargo/config.toml} | tee $out
 ''
