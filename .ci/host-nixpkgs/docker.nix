@@ -82,7 +82,7 @@ rec {
         jq -n --arg config "$sum.json" --rawfile layers layers '
             [{Config: $config, RepoTags: ["${name}:${tag}"], Layers: ($layers | split("\n")[:-1] | map(. + "/layer.tar"))}]
           ' > image/manifest.json
-        $pack - --owner=0 --group=0 -C image . | gzip -9n > "$out"
+        (cd image; $pack - --owner=0 --group=0 -- *) | gzip -9n > "$out"
       ''
     // {
       imageName = name;
