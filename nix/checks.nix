@@ -61,7 +61,5 @@ in
   };
 }
 // lib.optionalAttrs (system == "x86_64-linux" && builtins.pathExists ../nixos-tests/default.nix) (
-  lib.mapAttrs' (name: lib.nameValuePair "vm-${name}") (
-    import ../nixos-tests { inherit pkgs self; }
-  )
+  lib.mapAttrs' (name: lib.nameValuePair "vm-${name}") (import ../nixos-tests { inherit pkgs self; })
 )

@@ -16,7 +16,12 @@ let
       modules = [
         ./nixos-options.nix
         ./module.nix
-        { services.openclaw-trace = { enable = true; } // settings; }
+        {
+          services.openclaw-trace = {
+            enable = true;
+          }
+          // settings;
+        }
       ];
       specialArgs = { inherit pkgs; };
     }).config;
@@ -89,7 +94,9 @@ runCommand "openclaw-trace-module-eval"
     expectedRefusals = writeText "expected-refusals.json" (builtins.toJSON expectedRefusals);
     good = checkOf { };
     # Refused, unless there is a token: from a file of its own, or from one that cannot be looked into.
-    open = testers.testBuildFailure (checkOf { bind = [ "0.0.0.0" ]; });
+    open = testers.testBuildFailure (checkOf {
+      bind = [ "0.0.0.0" ];
+    });
     openWithToken = checkOf {
       bind = [ "0.0.0.0" ];
       tokenFile = "/run/secrets/token";

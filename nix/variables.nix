@@ -5,6 +5,7 @@ let
   inherit (lib) types;
   # What the program takes; how long it may be, the check at build time says.
   duration = types.strMatching "([0-9]+(ms|s|m|h|d))+";
+  word = words: types.enum (lib.splitString " " words);
   size = types.strMatching "[0-9]+ *(kB|KiB|MB|MiB)?";
   variable = name: option: type: default: meaning: {
     inherit
@@ -44,8 +45,7 @@ in
   )
   (secret "TRACE_PUSH_TOKEN" "pushTokenFile" "none" "bearer token for the endpoint")
   (variable "TRACE_PUSH_INTERVAL" "pushInterval" duration "5m" "time between two pushes")
-  (variable "TRACE_METRICS_INTERVAL" "metricsInterval" (types.either (types.enum [ "off" ]) duration)
-    "15s"
+  (variable "TRACE_METRICS_INTERVAL" "metricsInterval" (types.either (word "off") duration) "15s"
     "time between two samples of the container, or off"
   )
   (variable "TRACE_RETENTION" "retention" duration "7d"
@@ -58,16 +58,14 @@ in
     "how full the volume may be before rows older than 24 h that the remote has are removed"
   )
   (secret "TRACE_TOKEN" "tokenFile" "none" "bearer token that every route but /health asks for")
-  (variable "TRACE_LOG" "log" (types.enum [ "error" "warn" "info" "debug" ]) "info"
-    "error, warn, info or debug"
-  )
-  (variable "TRACE_ACK" "ack" (types.enum [ "stored" "queued" ]) "stored"
+  (variable "TRACE_LOG" "log" (word "error warn info debug") "info" "error, warn, info or debug")
+  (variable "TRACE_ACK" "ack" (word "stored queued") "stored"
     "when a request is acknowledged: stored (after the commit) or queued (before it)"
   )
-  (variable "TRACE_SYNC" "sync" (types.enum [ "full" "normal" ]) "full"
+  (variable "TRACE_SYNC" "sync" (word "full normal") "full"
     "what a commit survives: full (loss of the machine) or normal (loss of the process)"
   )
-  (variable "TRACE_CAPTURE_TEXT" "captureText" (types.enum [ "native" "all" "off" ]) "native"
+  (variable "TRACE_CAPTURE_TEXT" "captureText" (word "native all off") "native"
     "whose prompts and completions are kept: native (posted on purpose), all (also what OTel clients attach) or off"
   )
   (variable "TRACE_MAX_TEXT_BYTES" "maxTextBytes" (types.ints.between 0 1048576) "4096"
@@ -80,18 +78,18 @@ in
   (variable "TRACE_METRICS_RETENTION" "metricsRetention" duration "48h"
     "as TRACE_RETENTION, for samples of the container"
   )
-  (variable "TRACE_ON_FULL" "onFull" (types.enum [ "refuse" "drop-oldest" ]) "refuse"
+  (variable "TRACE_ON_FULL" "onFull" (word "refuse drop-oldest") "refuse"
     "when only rows are left that the remote does not have: refuse new ones, or drop-oldest"
   )
   (variable "TRACE_DRAIN_TIMEOUT" "drainTimeout" duration "10s" "how long stopping may take")
   (variable "TRACE_DRAIN_LINGER" "drainLinger" duration "0s"
     "how long requests are still taken after the signal to stop"
   )
-  (variable "TRACE_AGENT_GRACE" "agentGrace" (types.either (types.enum [ "none" ]) duration) "none"
+  (variable "TRACE_AGENT_GRACE" "agentGrace" (types.either (word "none") duration) "none"
     "under run: how long the agent may take to stop before it is killed; none: as long as it likes"
   )
   (variable "TRACE_ALLOWED_HOSTS" "allowedHosts" (types.listOf types.str) "none"
     "names, separated by commas, that a Host header may have besides localhost and IP addresses"
   )
-  (variable "TRACE_LOG_FORMAT" "logFormat" (types.enum [ "logfmt" "json" ]) "logfmt" "logfmt or json")
+  (variable "TRACE_LOG_FORMAT" "logFormat" (word "logfmt json") "logfmt" "logfmt or json")
 ]

@@ -89,6 +89,8 @@ let
         rest = stringLength text - stringLength suffix;
       in
       rest >= 0 && substring rest (stringLength suffix) text == suffix;
+    # Of separators that mean nothing in a regular expression.
+    splitString = separator: text: filter builtins.isString (builtins.split separator text);
     optionalString = condition: text: if condition then text else "";
 
     # lib.trivial, lib.meta

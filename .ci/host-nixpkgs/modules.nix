@@ -175,8 +175,7 @@ let
     port = types.ints.between 0 65535;
     str = mkType "string" isString;
     strMatching =
-      pattern:
-      mkType "string matching the pattern ${pattern}" (v: isString v && match pattern v != null);
+      pattern: mkType "string matching the pattern ${pattern}" (v: isString v && match pattern v != null);
 
     attrsOf =
       element:

@@ -78,9 +78,7 @@ let
       name: environment: script:
       mk name (removeAttrs environment [ "nativeBuildInputs" ]) script;
     # trivial-builders' writeText
-    writeText =
-      name: text:
-      mk name { inherit text; } ''printf %s "$text" > "$out"'';
+    writeText = name: text: mk name { inherit text; } ''printf %s "$text" > "$out"'';
     # trivial-builders' mkShell
     mkShell =
       {
@@ -166,10 +164,18 @@ let
         let
           inherit (meta) mainProgram;
           # For another target than the host, even one of the same name, flags do not reach build scripts.
-          target = lib.optionalString static (builtins.replaceStrings [ "-linux" ] [ "-unknown-linux-gnu" ] system);
+          target = lib.optionalString static (
+            builtins.replaceStrings [ "-linux" ] [ "-unknown-linux-gnu" ] system
+          );
         in
         pkgs.stdenv.mkDerivation {
-          inherit pname version src meta strictDeps;
+          inherit
+            pname
+            version
+            src
+            meta
+            strictDeps
+            ;
           cargoDeps = pkgs.rustPlatform.importCargoLock cargoLock;
           env.RUSTFLAGS = lib.optionalString static "-C target-feature=+crt-static";
           buildPhase = ''
