@@ -18,16 +18,9 @@ let
     secret = false;
   };
   # The option names a file; the unit is given its contents, and nobody else.
-  secret = name: option: default: meaning: {
-    inherit
-      name
-      option
-      default
-      meaning
-      ;
-    type = types.path;
-    secret = true;
-  };
+  secret =
+    name: option: default: meaning:
+    variable name option types.path default meaning // { secret = true; };
 in
 [
   (variable "TRACE_PORT" "port" types.port "9090"
