@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lexopt::Arg;
-use openclaw_trace::cmd::{check, health, help};
+use openclaw_trace::cmd::{backup, check, health, help};
 use openclaw_trace::config::{Config, Faults, LogFormat, Surroundings};
 use openclaw_trace::notify::Notify;
 use openclaw_trace::{logging, malloc, run, serve, shutdown};
@@ -24,6 +24,7 @@ enum Command {
     Run { command: Vec<OsString> },
     Check,
     Health { url: Option<String> },
+    Backup { file: Option<PathBuf> },
     Print(String),
 }
 
@@ -40,6 +41,11 @@ fn main() -> ExitCode {
         Ok(Command::Run { command }) => run(command),
         Ok(Command::Check) => with_config(|config| say(&check::report(&config))),
         Ok(Command::Health { url: Some(url) }) => answer(health::ask(&url)),
+        Ok(Command::Backup { file: Some(file) }) => with_config(|config| match backup::make(&config, &file) {
+            Ok(text) => say(&text),
+            Err(text) => complain(&text, 1),
+        }),
+        Ok(Command::Backup { file: None }) => complain("backup: missing FILE\nSee openclaw-trace --help.", EX_USAGE),
         Ok(Command::Health { url: None }) => with_config(|config| answer(health::ask_own(&config))),
     }
 }
@@ -62,6 +68,10 @@ fn arguments() -> Result<Command, lexopt::Error> {
             (Arg::Value(value), None) if value == "health" => Command::Health { url: None },
             (Arg::Value(value), Some(Command::Health { url: None })) => {
                 Command::Health { url: Some(value.to_string_lossy().into_owned()) }
+            }
+            (Arg::Value(value), None) if value == "backup" => Command::Backup { file: None },
+            (Arg::Value(value), Some(Command::Backup { file: None })) => {
+                Command::Backup { file: Some(PathBuf::from(value)) }
             }
             (arg, _) => return Err(arg.unexpected()),
         });

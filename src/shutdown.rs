@@ -56,6 +56,22 @@ impl Signals {
     }
 }
 
+/// The same signals for a command that has no executor: it asks now and then.
+#[derive(Debug)]
+pub struct Interrupt(SignalFd);
+
+impl Interrupt {
+    /// Needs [`hold_signals`] before.
+    pub fn new() -> io::Result<Interrupt> {
+        Ok(Interrupt(SignalFd::with_flags(&stopping(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+
+    /// Whether a signal came since the last time. What cannot be read did not come.
+    pub fn came(&self) -> bool {
+        matches!(self.0.read_signal(), Ok(Some(_)))
+    }
+}
+
 /// Tells any number of tasks to stop, once: closing the channel is the message.
 #[derive(Debug)]
 pub struct Stop {

@@ -13,6 +13,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ),
     ("check", "print the effective configuration, or everything that is wrong with it"),
     ("health [URL]", "ask a running sidecar how it is; exit 0 when it takes events"),
+    ("backup FILE", "copy the database to a new file, while a sidecar runs or not"),
 ];
 
 /// Column at which descriptions start.

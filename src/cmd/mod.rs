@@ -1,5 +1,6 @@
 //! The commands that are not `serve`, one file each, and what `--help` prints.
 
+pub mod backup;
 pub mod check;
 pub mod health;
 pub mod help;

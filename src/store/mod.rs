@@ -6,6 +6,7 @@
 //! (`stored = present + pruned`); a full disk, a broken file or a stubborn reader is a state that
 //! passes, not an end.
 
+mod backup;
 mod file;
 mod insert;
 mod limits;
@@ -17,6 +18,7 @@ mod volume;
 mod wal;
 mod writer;
 
+pub use backup::{BackupError, Contents, GiveUp, backup};
 pub use file::{OpenError, Options};
 pub use reader::{EachRow, ReadError, Reader};
 pub use writer::{Command, Ended, Writer};

@@ -66,6 +66,24 @@ pub fn prepare_reader(conn: &Connection) -> Result<(), PragmaError> {
     Ok(())
 }
 
+/// Sets up the connection that fills a new file with the pages of another. Nobody else knows the file,
+/// and it is thrown away unless it becomes whole: it needs neither a journal nor syncs nor shared memory.
+pub fn prepare_copy(conn: &Connection) -> Result<(), PragmaError> {
+    set(conn, "locking_mode", Value::Text("exclusive".to_owned()))?;
+    set(conn, "journal_mode", Value::Text("off".to_owned()))?;
+    set(conn, "synchronous", Value::Integer(0))?;
+    set(conn, "cache_size", Value::Integer(-READER_CACHE_KIB))?;
+    set(conn, "temp_store", Value::Integer(2))?;
+    set(conn, "trusted_schema", Value::Integer(0))?;
+    Ok(())
+}
+
+/// Makes the copy a file that can be read without a log beside it, also where nothing can be written.
+/// Whoever opens it as the writer makes it a WAL database again.
+pub fn finish_copy(conn: &Connection) -> Result<(), PragmaError> {
+    set(conn, "journal_mode", Value::Text("delete".to_owned()))
+}
+
 /// Whether a file is empty, ours, or a database of somebody else.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Whose {

@@ -1,7 +1,7 @@
 //! The program is cut off, at random moments and under load: what it acknowledged is in the file.
 
-mod found;
-mod load;
+pub mod found;
+pub mod load;
 
 use std::path::Path;
 use std::thread;

@@ -3,6 +3,7 @@
 // clippy.toml allows these in tests, but takes the helpers of a test binary for something else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod backup;
 mod bad_days;
 mod collect;
 mod cuts;

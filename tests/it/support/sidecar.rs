@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::PATIENCE;
 use super::client::Client;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_openclaw-trace");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_openclaw-trace");
 
 /// `openclaw-trace serve` on a free port of loopback, or `run` with such a one below it.
 pub struct Sidecar {
