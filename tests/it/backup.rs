@@ -170,7 +170,7 @@ fn commits_meanwhile_neither_start_the_copy_again_nor_get_into_it() {
     let db = database(&dir);
     let writer = Mutex::new(Connection::open(&db).unwrap());
     /// Far more than this file has, and a check of it.
-    const STEPS_MAX: usize = 10_000;
+    const STEPS_MAX: usize = 1000;
     let steps = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&steps);
     let commit: GiveUp = Arc::new(move || {
@@ -309,13 +309,17 @@ fn a_signal_ends_it_and_nothing_is_left() {
     let (db, out) = (database(&dir), TempDir::new("signal-out"));
     hold_signals().unwrap();
     let interrupt = Interrupt::new().unwrap();
+    let asked = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&asked);
     let give_up: GiveUp = Arc::new(move || {
+        *counted.lock().unwrap() += 1;
         // In the middle, and to this thread alone.
         nix::sys::signal::raise(Signal::SIGTERM).unwrap();
         interrupt.came()
     });
     let stopped = backup(&db, &out.join("backup.db"), &give_up).unwrap_err();
     assert!(matches!(stopped, BackupError::Stopped), "{stopped}");
+    assert_eq!(*asked.lock().unwrap(), 1, "it went on");
     assert!(names(out.path()).is_empty());
     backup(&db, &out.join("backup.db"), &never()).unwrap();
 }
