@@ -62,7 +62,8 @@ impl Sidecar {
         Sidecar::launch(command, db, env)
     }
 
-    fn launch(mut command: Command, db: &Path, env: &[(&str, &str)]) -> Sidecar {
+    /// Any command that starts one, with the variables that every one gets.
+    pub fn launch(mut command: Command, db: &Path, env: &[(&str, &str)]) -> Sidecar {
         // The tools of an agent are not below /usr on every machine.
         let path = std::env::var_os("PATH").map(|path| ("PATH", path));
         command.env_clear().envs(path).env("TRACE_PORT", "0").env("TRACE_DB_PATH", db).envs(env.iter().copied());
