@@ -204,6 +204,9 @@ fn an_agent_that_ends_by_itself_ends_the_sidecar_and_gives_the_exit_code() {
 
 #[test]
 fn a_sidecar_that_cannot_start_or_dies_does_not_end_the_agent_of_a_script() {
+    if !can(&[], DASH) {
+        return;
+    }
     let mut house = House::spawn(&[], DASH, &[("TRACE_PORT", "ninety")], "sleep 0.3; exit 5");
     assert_eq!(house.exit_code(), 5);
     assert!(house.sidecar.log().contains("TRACE_PORT: expected"), "{}", house.sidecar.log());
