@@ -175,11 +175,12 @@ fn remove_part(part: &Path) {
     }
 }
 
-/// The name comes after the bytes, and both are on the disk when this returns.
+/// The name comes after the bytes, and both are on the disk when this returns; else there is no such name.
 fn name(part: &Path, target: &Path) -> io::Result<()> {
     File::open(part)?.sync_all()?;
     fs::rename(part, target)?;
-    File::open(directory_of(target))?.sync_all()
+    let synced = File::open(directory_of(target)).and_then(|directory| directory.sync_all());
+    synced.inspect_err(|_| drop(fs::remove_file(target)))
 }
 
 fn cannot_write(path: &Path, cause: impl Into<WriteError>) -> BackupError {
