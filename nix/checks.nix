@@ -5,34 +5,33 @@ let
   inherit (pkgs.stdenv.hostPlatform) system;
   packages = self.packages.${system};
 
-  # Everything that the tests, the lints and the rules of the tree look at.
-  source = lib.fileset.toSource {
-    root = ../.;
-    fileset = lib.fileset.unions [
-      ../.cargo
-      ../.ci/deny
-      ../Cargo.lock
-      ../Cargo.toml
-      ../LICENSE
-      ../README.md
-      ../clippy.toml
-      ../deny.toml
-      ../docs
-      ../images
-      ../nix
-      ../rustfmt.toml
-      ../src
-      ../tests
-    ];
-  };
+  sourceOf =
+    files:
+    lib.fileset.toSource {
+      root = ../.;
+      fileset = lib.fileset.unions files;
+    };
+  # Among the tests are those that the docs, the scripts and the module say what the code does.
+  tree = sourceOf [ ../. ];
+  code = sourceOf [
+    ../.cargo
+    ../.ci/deny
+    ../Cargo.lock
+    ../Cargo.toml
+    ../clippy.toml
+    ../deny.toml
+    ../rustfmt.toml
+    ../src
+    ../tests
+  ];
 
-  # One command in the tree, with the crates at hand and no network.
+  # One command in these files, with the crates at hand and no network.
   cargoCheck =
-    name: command:
+    name: src: command:
     pkgs.stdenv.mkDerivation {
       pname = "openclaw-trace-${name}";
       inherit (packages.default) version;
-      src = source;
+      inherit src;
       cargoDeps = pkgs.rustPlatform.importCargoLock { lockFile = ../Cargo.lock; };
       nativeBuildInputs = [
         pkgs.cargo
@@ -51,10 +50,10 @@ in
 {
   package = packages.default;
   # With the output of those that pass: a test that cannot run in the sandbox says so there.
-  tests = cargoCheck "tests" "cargo test --frozen -- --show-output";
-  clippy = cargoCheck "clippy" "cargo clippy --frozen --all-targets -- -D warnings";
-  fmt = cargoCheck "fmt" "cargo fmt --check";
-  deny = cargoCheck "deny" "python3 .ci/deny";
+  tests = cargoCheck "tests" tree "cargo test --frozen -- --show-output";
+  clippy = cargoCheck "clippy" code "cargo clippy --frozen --all-targets -- -D warnings";
+  fmt = cargoCheck "fmt" code "cargo fmt --check";
+  deny = cargoCheck "deny" code "python3 .ci/deny";
   module-eval = pkgs.callPackage ./module-eval.nix { openclaw-trace = packages.default; };
   image-contract = pkgs.callPackage ../images/contract.nix {
     inherit (packages) image static;
