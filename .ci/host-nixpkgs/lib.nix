@@ -2,14 +2,12 @@
 # What takes named arguments takes no others, so that a misspelt one is an error.
 let
   inherit (builtins)
-    all
     any
     attrNames
     concatMap
     concatStringsSep
     filter
     functionArgs
-    getAttr
     hasAttr
     isAttrs
     listToAttrs

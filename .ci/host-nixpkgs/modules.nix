@@ -18,7 +18,6 @@ let
     isInt
     isList
     isString
-    listToAttrs
     mapAttrs
     match
     ;

@@ -7,8 +7,6 @@
   static ? false,
 }:
 let
-  inherit (builtins) concatStringsSep;
-
   # Every derivation: one bash script in the sandbox, where /usr and /rust are the machine's, read-only.
   # `tools` are the versions of those, so that new ones build anew.
   mk =
@@ -28,7 +26,7 @@ let
         HOME = "/build/home";
         TZ = "UTC0";
         LC_ALL = "C.UTF-8";
-        # What nixpkgs' stdenv sets: the second of January 1980.
+        # What nixpkgs' stdenv sets: the first of January 1980.
         SOURCE_DATE_EPOCH = "315532800";
       }
       // environment
@@ -96,8 +94,8 @@ let
         inherit system;
         canExecute = platform: platform.system == system;
       };
-      # stdenv.mkDerivation, with the hook of rustPlatform.cargoSetupHook where there are cargoDeps:
-      # it links the crates beside the source, so that no path into the store gets into a binary.
+      # stdenv.mkDerivation. Where rustPlatform.cargoSetupHook is among the inputs it links the crates
+      # beside the source, so that no path into the store gets into a binary.
       mkDerivation =
         {
           pname,
@@ -115,7 +113,8 @@ let
           (
             {
               inherit src buildPhase installPhase;
-              cargoDeps = if cargoDeps == null then "" else cargoDeps;
+              cargoDeps =
+                if builtins.elem pkgs.rustPlatform.cargoSetupHook nativeBuildInputs then cargoDeps else "";
             }
             // env
           )
@@ -177,6 +176,7 @@ let
             strictDeps
             ;
           cargoDeps = pkgs.rustPlatform.importCargoLock cargoLock;
+          nativeBuildInputs = [ pkgs.rustPlatform.cargoSetupHook ];
           env.RUSTFLAGS = lib.optionalString static "-C target-feature=+crt-static";
           buildPhase = ''
             cargo build --frozen --profile ${buildType} ${lib.optionalString static "--target ${target}"}
