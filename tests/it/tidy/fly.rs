@@ -63,7 +63,7 @@ fn both_images_for_fly_start_the_agent_with_the_command_of_fly_toml() {
     let Some(fly) = fly_toml() else { return };
     let started: Vec<&str> = fly["processes"]["app"].as_str().unwrap().split(' ').collect();
     assert_eq!(started[..3], ["openclaw-trace", "run", "--"]);
-    for name in ["Dockerfile", "Dockerfile.nix"] {
+    for name in ["Dockerfile", "Dockerfile.image"] {
         let file = text(name);
         let cmd = file.lines().find_map(|line| line.strip_prefix("CMD ")).unwrap();
         assert_eq!(serde_json::from_str::<Vec<String>>(cmd).unwrap(), started, "{name}");
