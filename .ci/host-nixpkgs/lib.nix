@@ -89,6 +89,12 @@ let
       rest >= 0 && substring rest (stringLength suffix) text == suffix;
     # Of separators that mean nothing in a regular expression.
     splitString = separator: text: filter builtins.isString (builtins.split separator text);
+    removeSuffix =
+      suffix: text:
+      if lib.hasSuffix suffix text then
+        substring 0 (stringLength text - stringLength suffix) text
+      else
+        text;
     optionalString = condition: text: if condition then text else "";
 
     # lib.trivial, lib.meta
