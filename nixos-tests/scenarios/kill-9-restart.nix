@@ -1,0 +1,3 @@
+{
+  services.openclaw-trace.metricsInterval = "1s";
+}
