@@ -47,10 +47,11 @@ pub struct AgentEnded {
 /// What is known of the end of an agent: the attributes of the row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentFacts {
-    /// Name of the program, without its arguments: those may hold secrets.
+    /// Name of the program, at most [`PROGRAM_BYTES_MAX`] of it, without its arguments: those may hold secrets.
     pub program: String,
-    /// Its process id.
-    pub pid: i32,
+    /// Its process id, if it was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
     /// How long it lived.
     pub lived_ms: u64,
     /// Its exit code, if it exited by itself.
@@ -65,6 +66,9 @@ pub struct AgentFacts {
     pub oom_kills: Option<i64>,
 }
 
+/// The longest path that the kernel takes.
+pub const PROGRAM_BYTES_MAX: usize = 4096;
+
 /// One line for the wire.
 pub fn line(said: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(said).unwrap_or_else(|_| unreachable!("no map in it has keys but text"));
@@ -76,8 +80,9 @@ pub fn line(said: &impl Serialize) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub struct Lines(Vec<u8>);
 
-/// Both sides are ours and say less than this: a longer line is somebody else's.
-const LINE_BYTES_MAX: usize = 16 << 10;
+/// Both sides are ours and say less than this: a longer line is somebody else's. The longest has a program's name of
+/// which every byte is escaped (`\u001b`), or the addresses of some dozen interfaces.
+const LINE_BYTES_MAX: usize = 8 * PROGRAM_BYTES_MAX;
 
 impl Lines {
     /// Adds what was read. `false` when this is nothing that we would say.
@@ -109,7 +114,7 @@ mod tests {
             message: "line\nbreak".into(),
             facts: AgentFacts {
                 program: "node".into(),
-                pid: 1,
+                pid: Some(1),
                 lived_ms: 2,
                 exit_code: Some(3),
                 signal: None,

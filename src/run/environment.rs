@@ -8,6 +8,8 @@ use crate::config::{Secret, VARIABLES};
 /// One variable of an environment.
 pub(super) type Var = (OsString, OsString);
 
+/// Whom a service manager wants to hear; that is `run`, and none of its children.
+pub(super) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// The signals of OpenTelemetry, as its variables spell them.
 const SIGNALS: [&str; 3] = ["TRACES", "METRICS", "LOGS"];
@@ -15,15 +17,18 @@ const SIGNALS: [&str; 3] = ["TRACES", "METRICS", "LOGS"];
 /// The agent's environment: `vars` without our secrets, and, when `serve` can be reached, what makes an OpenTelemetry
 /// exporter find it. An endpoint that the user has set stays, and nothing of ours, the token least of all, is
 /// sent there.
-pub(super) fn of_agent(vars: &[Var], endpoint: Option<&str>, token: Option<&Secret>) -> Vec<Var> {
-    let mut agents: Vec<Var> = vars.iter().filter(|(name, _)| !is_secret(name)).cloned().collect();
-    let Some(endpoint) = endpoint else { return agents };
-    let ours = |name: &str| {
-        let set = value(vars, name).map(|value| value.trim_end_matches('/'));
-        set.is_none_or(|value| {
-            value == endpoint || value.strip_prefix(endpoint).is_some_and(|rest| rest.starts_with('/'))
-        })
+pub(super) fn of_agent(vars: &[Var], serve: Option<SocketAddr>, token: Option<&Secret>) -> Vec<Var> {
+    let handed_down = |(name, _): &&Var| !is_secret(name) && name != NOTIFY_SOCKET;
+    let mut agents: Vec<Var> = vars.iter().filter(handed_down).cloned().collect();
+    let Some(serve) = serve else { return agents };
+    let endpoint = url(serve);
+    let by_name = serve.ip().is_loopback().then(|| format!("http://localhost:{}", serve.port()));
+    let is_ours = |value: &str| {
+        let mut ours = [Some(&endpoint), by_name.as_ref()].into_iter().flatten();
+        // The address itself, or a path below it.
+        ours.any(|ours| value.strip_prefix(ours.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     };
+    let ours = |name: &str| value(vars, name).is_none_or(is_ours);
     if !ours(ENDPOINT) {
         return agents;
     }
@@ -33,7 +38,7 @@ pub(super) fn of_agent(vars: &[Var], endpoint: Option<&str>, token: Option<&Secr
             agents.push((name.into(), value.into()));
         }
     };
-    set(ENDPOINT, endpoint);
+    set(ENDPOINT, &endpoint);
     let authorization = token.map(|token| format!("Authorization=Bearer%20{}", percent_encoded(token.reveal())));
     let (of_ours, of_others): (Vec<&str>, Vec<&str>) =
         SIGNALS.into_iter().partition(|signal| ours(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")));
@@ -51,15 +56,19 @@ pub(super) fn of_agent(vars: &[Var], endpoint: Option<&str>, token: Option<&Secr
     agents
 }
 
-/// The URL under which the agent reaches `serve`: by loopback if it listens there.
-pub(super) fn endpoint(listening: &[SocketAddr]) -> Option<String> {
+/// The address under which the agent reaches `serve`: of loopback if it listens there.
+pub(super) fn best(listening: &[SocketAddr]) -> Option<SocketAddr> {
     let reachable = listening.iter().map(|address| match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
         IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
         _ => *address,
     });
-    let best = reachable.min_by_key(|address| !address.ip().is_loopback())?;
-    Some(format!("http://{best}"))
+    reachable.min_by_key(|address| !address.ip().is_loopback())
+}
+
+/// What an exporter is given.
+pub(super) fn url(serve: SocketAddr) -> String {
+    format!("http://{serve}")
 }
 
 fn is_secret(name: &OsString) -> bool {
@@ -91,11 +100,12 @@ mod tests {
 
     fn of(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         let token = Secret::new("a b/c=".to_owned());
-        let mut agents: Vec<(String, String)> = of_agent(&vars(pairs), Some(OURS), Some(&token))
-            .into_iter()
-            .map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
-            .filter(|(name, _)| name != "PATH")
-            .collect();
+        let mut agents: Vec<(String, String)> =
+            of_agent(&vars(pairs), Some("127.0.0.1:9090".parse().unwrap()), Some(&token))
+                .into_iter()
+                .map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
+                .filter(|(name, _)| name != "PATH")
+                .collect();
         agents.sort();
         agents
     }
@@ -111,6 +121,7 @@ mod tests {
             ("TRACE_TOKEN", "t"),
             ("TRACE_PUSH_TOKEN_FILE", "/secret"),
             ("TRACE_PORT", "9090"),
+            ("NOTIFY_SOCKET", "/run/systemd/notify"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
         ];
         let expected = [
@@ -138,6 +149,8 @@ mod tests {
                 ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
             ])
         );
+        let by_name = of(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:9090")]);
+        assert_eq!(by_name[1], pairs(&[("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20a%20b%2Fc%3D")])[0]);
         let one = of(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://otel.example.org/v1/traces")]);
         assert_eq!(
             one,
@@ -171,7 +184,7 @@ mod tests {
             (&["10.0.0.1:7"], Some("http://10.0.0.1:7")),
             (&[], None),
         ] {
-            assert_eq!(endpoint(&addresses(listening)).as_deref(), expected);
+            assert_eq!(best(&addresses(listening)).map(url).as_deref(), expected);
         }
     }
 }

@@ -11,27 +11,28 @@ mod serving;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::SigSet;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use rustix::process::{WaitOptions, wait};
 
 use crate::clock::Clock;
 use crate::collect::oom_kills;
 use crate::config::Config;
 use crate::event::EventId;
-use crate::link::{AgentEnded, AgentFacts, Order};
+use crate::link::{AgentEnded, AgentFacts, Order, PROGRAM_BYTES_MAX};
 use crate::notify::Notify;
 
 use child::Program;
-use end::End;
+use end::{End, NOT_EXECUTABLE, NOT_FOUND};
 use environment::Var;
 use serving::Serving;
 
@@ -55,6 +56,9 @@ pub struct Call {
 /// # Errors
 /// When signals cannot be waited for, before anything was started.
 pub fn run(call: Call) -> io::Result<u8> {
+    let ignored = ignored_signals();
+    // Whoever ignores it when we are started would have the kernel forget our children unseen.
+    signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default())?;
     let held = SigSet::from_iter(FORWARDED.into_iter().chain([Signal::SIGCHLD]));
     held.thread_block()?;
     let signals = SignalFd::with_flags(&held, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
@@ -63,15 +67,8 @@ pub fn run(call: Call) -> io::Result<u8> {
     if serving.is_none() {
         log::error!("nothing is recorded: correct the configuration, then start again");
     }
-    let run = Run {
-        phase: Phase::Starting { until: now + AGENT_WAIT_MAX },
-        call,
-        signals,
-        serving,
-        told: SigSet::empty(),
-        clock: Clock::real(),
-    };
-    Ok(run.live())
+    let phase = Phase::Starting { until: now + AGENT_WAIT_MAX };
+    Ok(Run { call, signals, ignored, serving, phase, told: SigSet::empty(), clock: Clock::real() }.live())
 }
 
 /// What a process supervisor hands on: whatever somebody outside may want to say to the agent.
@@ -91,12 +88,16 @@ const AGENT_WAIT_MAX: Duration = Duration::from_secs(3);
 const NOTE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Past TRACE_DRAIN_TIMEOUT, how long `serve` may take to be gone.
 const SERVE_GRACE: Duration = Duration::from_secs(2);
+/// What stopping may take beyond TRACE_AGENT_GRACE and TRACE_DRAIN_TIMEOUT: whoever kills `run` waits longer than all three.
+pub const STOPPING_ADDS: Duration = NOTE_WAIT_MAX.saturating_add(SERVE_GRACE);
 /// signalfd(2): `ssi_code` of a signal that the kernel sent, as it does for Ctrl-C to all of a terminal's foreground.
 const SI_KERNEL: i32 = 0x80;
 
 struct Run {
     call: Call,
     signals: SignalFd,
+    /// What was ignored when we were started (nohup): nobody means it for the agent.
+    ignored: SigSet,
     serving: Option<Serving>,
     phase: Phase,
     /// What the agent was told from outside.
@@ -113,11 +114,12 @@ enum Phase {
     /// The agent has ended, and `serve` is to store that.
     Noting { end: End, order: Order, until: Instant },
     /// The agent has ended, and `serve` is on its way out.
-    Stopping { end: End, kill_at: Instant },
+    Stopping { end: End, kill_at: Option<Instant> },
     /// All have ended.
     Done { end: End },
 }
 
+#[derive(Clone, Copy)]
 struct Agent {
     pid: Pid,
     started: Instant,
@@ -155,15 +157,15 @@ impl Run {
     /// Does what is due.
     fn step(&mut self, now: Instant) {
         if let Some(serving) = &mut self.serving {
-            // In the last phase nobody starts it again.
-            serving.step(&self.call.ourselves, &self.call.vars, now, !matches!(self.phase, Phase::Stopping { .. }));
+            let wanted = !matches!(self.phase, Phase::Stopping { .. } | Phase::Done { .. });
+            serving.step(now, wanted);
         }
         let listens = self.serving.as_ref().is_none_or(|serving| serving.listening().is_some());
         match &mut self.phase {
             Phase::Starting { until } if listens || now >= *until => self.start_agent(now),
             Phase::Running(agent) => agent.step(now),
             Phase::Noting { end, order, until } => {
-                let noted = self.serving.as_mut().is_none_or(|serving| serving.noted(order));
+                let noted = self.serving.as_mut().is_none_or(|serving| serving.have_noted(order));
                 let late = now >= *until;
                 let end = *end;
                 if late && !noted {
@@ -177,7 +179,8 @@ impl Run {
                 let end = *end;
                 match &mut self.serving {
                     Some(serving) if serving.is_running() => {
-                        if now >= *kill_at {
+                        if kill_at.is_some_and(|at| now >= at) {
+                            *kill_at = None;
                             serving.kill();
                         }
                     }
@@ -189,19 +192,11 @@ impl Run {
     }
 
     fn start_agent(&mut self, now: Instant) {
-        let listening = self.serving.as_ref().and_then(Serving::listening);
-        if let Some(serving) = &self.serving
-            && listening.is_none()
-        {
-            log::warn!(waited_ms = AGENT_WAIT_MAX.as_millis() as u64; "serve does not listen yet, starting the agent without waiting any longer");
-            if serving.configured().is_none() {
-                log::warn!("OTEL_EXPORTER_OTLP_ENDPOINT is not set for the agent: nobody knows the port yet");
-            }
-        }
-        let endpoint = listening.map(environment::endpoint);
-        let endpoint = endpoint.unwrap_or_else(|| self.serving.as_ref().and_then(Serving::configured));
-        let token = self.call.config.as_ref().and_then(|config| config.token.as_ref());
-        let vars = environment::of_agent(&self.call.vars, endpoint.as_deref(), token);
+        let listening = self.serving.as_ref().and_then(Serving::listening).and_then(environment::best);
+        // One that does not listen may never: whoever has its port now must not get the token.
+        let token = self.call.config.as_ref().and_then(|config| config.token.as_ref()).filter(|_| listening.is_some());
+        let serve = listening.or_else(|| self.expected_serve());
+        let vars = environment::of_agent(&self.call.vars, serve, token);
         // On a terminal it stays in our group, which is the one that may read from it.
         let own_group = !io::stdin().is_terminal();
         let oom_kills_before = oom_kills("/");
@@ -209,58 +204,68 @@ impl Run {
         let program = Program { path: &command[0], args: command, vars: &vars, stdin: None, own_group };
         match program.start() {
             Ok(pid) => {
-                log::info!(pid = pid.as_raw(), endpoint = endpoint.as_deref().unwrap_or("none"); "agent started");
+                let endpoint = serve.map_or("none".to_owned(), environment::url);
+                log::info!(pid = pid.as_raw(), endpoint; "agent started");
                 self.phase = Phase::Running(Agent { pid, started: now, oom_kills_before, own_group, kill_at: None });
                 self.call.notify.ready();
             }
             Err(error) => {
                 log::error!(error:% = error, program = self.program().as_str(); "cannot start the agent");
                 let code = if error == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE };
-                let agent = Agent { pid: Pid::from_raw(0), started: now, oom_kills_before, own_group, kill_at: None };
-                self.agent_ended(&agent, End::NotStarted(code), now);
+                self.agent_ended(None, End::NotStarted(code), now);
             }
         }
     }
 
-    fn agent_ended(&mut self, agent: &Agent, end: End, now: Instant) {
+    /// Where `serve` will listen if it comes up after all. The log says that it does not yet.
+    fn expected_serve(&self) -> Option<SocketAddr> {
+        let serving = self.serving.as_ref()?;
+        let waited_ms = AGENT_WAIT_MAX.as_millis() as u64;
+        log::warn!(waited_ms; "serve does not listen yet, starting the agent without waiting any longer");
+        if serving.configured().is_none() {
+            log::warn!("OTEL_EXPORTER_OTLP_ENDPOINT is not set for the agent: nobody knows the port yet");
+        }
+        serving.configured()
+    }
+
+    /// `agent`: what ran, unless it could not be started.
+    fn agent_ended(&mut self, agent: Option<Agent>, end: End, now: Instant) {
         self.call.notify.stopping();
-        let kills = agent.oom_kills_before.zip(oom_kills("/")).map(|(before, after)| after.saturating_sub(before));
-        let lived_ms = u64::try_from((now - agent.started).as_millis()).unwrap_or(u64::MAX);
+        let kills_before = agent.and_then(|agent| agent.oom_kills_before);
+        let oom_kills = kills_before.zip(oom_kills("/")).map(|(before, after)| after.saturating_sub(before));
+        let lived = agent.map_or(Duration::ZERO, |agent| now.saturating_duration_since(agent.started));
+        let lived_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX);
         // To stop, or by the very signal that ended it.
-        let asked = |signal: Signal| stops(signal) || end == End::Killed(signal);
+        let asked = |signal: Signal| stops(signal) || end == End::Killed(signal as i32);
         let asked = self.told.iter().any(asked);
-        let Some(error_type) = end.error_type(asked, kills) else {
+        let Some(error_type) = end.error_type(asked, oom_kills) else {
             log::info!(code = end.exit_code(), lived_ms; "agent ended");
             return self.stop_serve(end, now);
         };
-        let message = end.told(error_type);
-        log::error!(error_type, code = end.exit_code(), lived_ms, oom_kills = kills.unwrap_or(0); "{message}");
-        let (exit_code, signal) = match end {
-            End::Exited(code) => (Some(code), None),
-            End::Killed(signal) => (None, Some(signal.as_str().to_owned())),
-            End::NotStarted(code) => (Some(code.into()), None),
+        let message = end.message(error_type);
+        log::error!(error_type, code = end.exit_code(), lived_ms, oom_kills = oom_kills.unwrap_or(0); "{message}");
+        let exit_code = match end {
+            End::Exited(code) => Some(code),
+            End::Killed(_) => None,
+            End::NotStarted(code) => Some(code.into()),
+        };
+        let facts = AgentFacts {
+            program: self.program(),
+            pid: agent.map(|agent| agent.pid.as_raw()),
+            lived_ms,
+            exit_code,
+            signal: end.signal(),
+            oom_kills,
         };
         let timestamp_ms = self.clock.now_ms();
-        let order = Order::AgentEnded(AgentEnded {
-            trace_id: EventId::new(timestamp_ms).to_string(),
-            timestamp_ms,
-            error_type: error_type.to_owned(),
-            message,
-            facts: AgentFacts {
-                program: self.program(),
-                pid: agent.pid.as_raw(),
-                lived_ms,
-                exit_code,
-                signal,
-                oom_kills: kills,
-            },
-        });
-        self.phase = Phase::Noting { end, order, until: now + NOTE_WAIT_MAX };
+        let trace_id = EventId::new(timestamp_ms).to_string();
+        let ended = AgentEnded { trace_id, timestamp_ms, error_type: error_type.to_owned(), message, facts };
+        self.phase = Phase::Noting { end, order: Order::AgentEnded(ended), until: now + NOTE_WAIT_MAX };
     }
 
     fn stop_serve(&mut self, end: End, now: Instant) {
         let drain = self.call.config.as_ref().map_or(Duration::ZERO, |config| config.drain_timeout);
-        self.phase = Phase::Stopping { end, kill_at: now + drain + SERVE_GRACE };
+        self.phase = Phase::Stopping { end, kill_at: Some(now + drain + SERVE_GRACE) };
         if let Some(serving) = &mut self.serving {
             serving.say(&Order::Stop);
         }
@@ -268,11 +273,14 @@ impl Run {
 
     /// `from_terminal`: the terminal has sent it to all of its foreground, the agent in our group included.
     fn signalled(&mut self, signal: Signal, from_terminal: bool) {
+        if self.ignored.contains(signal) {
+            return;
+        }
         let stops = stops(signal);
         match &mut self.phase {
             Phase::Starting { .. } if stops => {
                 log::info!(signal = signal.as_str(); "stopping before the agent has started");
-                self.stop_serve(End::Killed(signal), Instant::now());
+                self.stop_serve(End::Killed(signal as i32), Instant::now());
             }
             Phase::Running(agent) => {
                 self.told.add(signal);
@@ -302,18 +310,19 @@ impl Run {
 
     /// Every child that has ended: the agent, `serve`, and as PID 1 whatever lost its parent.
     fn reap(&mut self) {
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            let (Some(pid), Some(end)) = (status.pid(), End::of(status)) else { break };
+        // An error means that there is no child, or none any more.
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let pid = Pid::from_raw(pid.as_raw_nonzero().get());
+            let Some(end) = End::of(status) else { continue };
             let now = Instant::now();
             if let Some(serving) = &mut self.serving
                 && serving.is(pid)
             {
                 serving.ended(end, now, matches!(self.phase, Phase::Stopping { .. }));
-            } else if matches!(&self.phase, Phase::Running(agent) if agent.pid == pid) {
-                let before = std::mem::replace(&mut self.phase, Phase::Done { end });
-                if let Phase::Running(agent) = before {
-                    self.agent_ended(&agent, end, now);
-                }
+            } else if let Phase::Running(agent) = self.phase
+                && agent.pid == pid
+            {
+                self.agent_ended(Some(agent), end, now);
             }
         }
     }
@@ -340,14 +349,15 @@ impl Run {
         match &self.phase {
             Phase::Starting { until } | Phase::Noting { until, .. } => Some(*until),
             Phase::Running(agent) => agent.kill_at,
-            Phase::Stopping { kill_at, .. } => Some(*kill_at),
+            Phase::Stopping { kill_at, .. } => *kill_at,
             Phase::Done { .. } => None,
         }
     }
 
     /// The agent's program without its arguments: those may hold secrets.
     fn program(&self) -> String {
-        self.call.command[0].to_string_lossy().into_owned()
+        let program = self.call.command[0].to_string_lossy();
+        program[..program.floor_char_boundary(PROGRAM_BYTES_MAX)].to_owned()
     }
 }
 
@@ -356,22 +366,24 @@ fn stops(signal: Signal) -> bool {
     matches!(signal, Signal::SIGTERM | Signal::SIGINT)
 }
 
-/// What a shell exits with when there is no such program.
-const NOT_FOUND: u8 = 127;
-/// What it exits with when the program cannot be executed.
-const NOT_EXECUTABLE: u8 = 126;
+/// The signals that this process was started to ignore. None where /proc does not tell.
+fn ignored_signals() -> SigSet {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    let is_ignored = |signal: &Signal| mask.is_some_and(|mask| mask >> (*signal as u32 - 1) & 1 == 1);
+    FORWARDED.into_iter().filter(is_ignored).collect()
+}
 
 impl Agent {
     fn step(&mut self, now: Instant) {
         if self.kill_at.is_some_and(|at| now >= at) {
             log::warn!("the agent did not stop within TRACE_AGENT_GRACE and is killed");
             self.kill_at = None;
-            // With all that it started, where that can be told from what is ours.
-            let killed =
-                if self.own_group { killpg(self.pid, Signal::SIGKILL) } else { kill(self.pid, Signal::SIGKILL) };
-            if let Err(error) = killed {
-                log::warn!(error:% = error; "cannot kill the agent");
+            // With all that it started, where that can be told from what is ours and it has not gone elsewhere.
+            if self.own_group && killpg(self.pid, Signal::SIGKILL).is_err() {
+                log::info!("the agent has left its process group: what it started is not killed");
             }
+            self.signal(Signal::SIGKILL);
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -16,20 +16,22 @@ use crate::link::{Lines, Order, Report, line};
 
 use super::child::Program;
 use super::end::End;
-use super::environment::{self, Var};
+use super::environment::{self, NOTIFY_SOCKET, Var};
 
 /// The child and what is known of it.
 pub(super) struct Serving {
+    ourselves: PathBuf,
+    vars: Vec<Var>,
     state: State,
     backoff: Backoff,
     /// Where it listens, or did when it was last heard.
     addresses: Option<Vec<SocketAddr>>,
-    configured: Option<String>,
+    configured: Option<SocketAddr>,
     noting: Noting,
 }
 
 enum State {
-    Running { pid: Pid, link: Option<Link>, started: Instant, killed: bool },
+    Running { pid: Pid, link: Option<Link>, started: Instant, listens: bool },
     Waiting { until: Instant },
 }
 
@@ -50,8 +52,6 @@ enum Noting {
 const NAME: &str = "openclaw-trace";
 /// The variable whose port, once it is known, holds for every later start as well.
 const PORT: &str = "TRACE_PORT";
-/// Whoever is told that `serve` is ready, it is not told by `serve`.
-const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// The running program itself, when its file has been replaced or removed.
 const RUNNING_PROGRAM: &str = "/proc/self/exe";
 
@@ -61,29 +61,31 @@ impl Serving {
         let known: Option<Vec<SocketAddr>> =
             config.bind.iter().map(|host| Some(SocketAddr::new(host.parse().ok()?, config.port))).collect();
         let mut serving = Serving {
+            ourselves: ourselves.to_owned(),
+            vars: vars.iter().filter(|(name, _)| name != NOTIFY_SOCKET).cloned().collect(),
             state: State::Waiting { until: now },
             backoff: Backoff::default(),
             addresses: None,
-            configured: known.filter(|_| config.port != 0).as_deref().and_then(environment::endpoint),
+            configured: known.filter(|_| config.port != 0).as_deref().and_then(environment::best),
             noting: Noting::Unsaid,
         };
-        serving.start(ourselves, vars, now);
+        serving.start(now);
         serving
     }
 
     /// Hears what it has said, and starts it when that is due and `wanted`.
-    pub(super) fn step(&mut self, ourselves: &Path, vars: &[Var], now: Instant, wanted: bool) {
+    pub(super) fn step(&mut self, now: Instant, wanted: bool) {
         self.hear();
         if wanted && matches!(self.state, State::Waiting { until } if now >= until) {
-            self.start(ourselves, vars, now);
+            self.start(now);
         }
     }
 
-    fn start(&mut self, ourselves: &Path, vars: &[Var], now: Instant) {
-        match self.spawn(ourselves, vars) {
+    fn start(&mut self, now: Instant) {
+        match self.spawn() {
             Ok((pid, stream)) => {
                 let link = Some(Link { stream, lines: Lines::default() });
-                self.state = State::Running { pid, link, started: now, killed: false };
+                self.state = State::Running { pid, link, started: now, listens: false };
             }
             Err(error) => {
                 let wait = self.backoff.after(Duration::ZERO);
@@ -93,22 +95,21 @@ impl Serving {
         }
     }
 
-    fn spawn(&self, ourselves: &Path, vars: &[Var]) -> io::Result<(Pid, UnixStream)> {
+    fn spawn(&mut self) -> io::Result<(Pid, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mut vars: Vec<Var> = vars.iter().filter(|(name, _)| name != NOTIFY_SOCKET).cloned().collect();
-        if let Some(address) = self.addresses.as_ref().and_then(|addresses| addresses.first()) {
-            vars.retain(|(name, _)| name != PORT);
-            vars.push((PORT.into(), address.port().to_string().into()));
+        if let Some(address) = self.addresses.as_deref().and_then(environment::best) {
+            self.vars.retain(|(name, _)| name != PORT);
+            self.vars.push((PORT.into(), address.port().to_string().into()));
         }
         let args: [OsString; 3] = [NAME.into(), "serve".into(), "--supervised".into()];
-        let path = if ourselves.exists() { ourselves.as_os_str() } else { OsStr::new(RUNNING_PROGRAM) };
-        let program = Program { path, args: &args, vars: &vars, stdin: Some(theirs.as_fd()), own_group: true };
+        let path = if self.ourselves.exists() { self.ourselves.as_os_str() } else { OsStr::new(RUNNING_PROGRAM) };
+        let program = Program { path, args: &args, vars: &self.vars, stdin: Some(theirs.as_fd()), own_group: true };
         Ok((program.start()?, ours))
     }
 
     fn hear(&mut self) {
-        let State::Running { link: running_link, .. } = &mut self.state else { return };
+        let State::Running { link: running_link, listens, .. } = &mut self.state else { return };
         let Some(link) = running_link else { return };
         let mut bytes = [0; 1024];
         let gone = loop {
@@ -122,7 +123,10 @@ impl Serving {
         };
         while let Some(report) = link.lines.take() {
             match report {
-                Ok(Report::Listening { addresses }) => self.addresses = Some(addresses),
+                Ok(Report::Listening { addresses }) => {
+                    *listens = true;
+                    self.addresses = Some(addresses);
+                }
                 Ok(Report::Noted) => self.noting = Noting::Noted,
                 Err(error) => log::warn!(error:% = error; "serve cannot be understood"),
             }
@@ -143,7 +147,7 @@ impl Serving {
     }
 
     /// Has this order carried out, by whichever `serve` there is; `true` once it is.
-    pub(super) fn noted(&mut self, order: &Order) -> bool {
+    pub(super) fn have_noted(&mut self, order: &Order) -> bool {
         // Only one that listens has a store that works.
         if self.noting == Noting::Unsaid && self.listening().is_some() {
             self.say(order);
@@ -167,19 +171,17 @@ impl Serving {
             (_, true) => log::error!(code = end.exit_code(); "serve did not end well"),
             (_, false) => {
                 let (lived_ms, again_in_ms) = (lived.as_millis() as u64, wait.as_millis() as u64);
-                log::error!(code = end.exit_code(), lived_ms, again_in_ms; "serve has ended, the agent goes on");
+                log::error!(code = end.exit_code(), lived_ms, again_in_ms; "serve has ended");
             }
         }
     }
 
     /// Ends it: its time is over.
     pub(super) fn kill(&mut self) {
-        let State::Running { pid, killed, .. } = &mut self.state else { return };
-        if !std::mem::replace(killed, true) {
-            log::error!("serve did not stop in time and is killed; what is stored is safe");
-            if let Err(error) = kill(*pid, Signal::SIGKILL) {
-                log::warn!(error:% = error; "cannot kill serve");
-            }
+        let State::Running { pid, .. } = self.state else { return };
+        log::error!("serve did not stop in time and is killed; what is stored is safe");
+        if let Err(error) = kill(pid, Signal::SIGKILL) {
+            log::warn!(error:% = error; "cannot kill serve");
         }
     }
 
@@ -194,12 +196,12 @@ impl Serving {
 
     /// Where it takes events. `None` while it does not.
     pub(super) fn listening(&self) -> Option<&[SocketAddr]> {
-        self.addresses.as_deref().filter(|_| self.is_running())
+        self.addresses.as_deref().filter(|_| matches!(self.state, State::Running { listens: true, .. }))
     }
 
     /// Where it will, by the configuration alone. `None` when only `serve` itself can tell.
-    pub(super) fn configured(&self) -> Option<String> {
-        self.configured.clone()
+    pub(super) fn configured(&self) -> Option<SocketAddr> {
+        self.configured
     }
 
     /// When it is to be started again.

@@ -3,9 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Duration;
 
 use async_io::{Async, Timer};
+use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender};
 use smol::future::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
@@ -70,9 +72,10 @@ async fn ignored<T>(signals: &Signals) -> T {
 
 /// The side of `serve` of the link to `run`.
 pub(super) struct Supervised {
-    link: Async<UnixStream>,
+    link: Rc<Async<UnixStream>>,
     queue: Queue<Command>,
     clock: Clock,
+    executor: Rc<LocalExecutor<'static>>,
     stops: Sender<&'static str>,
 }
 
@@ -88,14 +91,15 @@ impl Supervised {
         link: UnixStream,
         queue: Queue<Command>,
         clock: Clock,
+        executor: Rc<LocalExecutor<'static>>,
     ) -> io::Result<(Supervised, Receiver<&'static str>)> {
         let (stops, asked) = smol::channel::bounded(STOPS_MAX);
-        Ok((Supervised { link: Async::new(link)?, queue, clock, stops }, asked))
+        Ok((Supervised { link: Rc::new(Async::new(link)?), queue, clock, executor, stops }, asked))
     }
 
     /// Tells `run` where we listen, and obeys it until it is gone.
     pub(super) async fn obey(self, addresses: Vec<SocketAddr>) {
-        let how = match self.tell(&Report::Listening { addresses }).await {
+        let how = match tell(&self.link, &Report::Listening { addresses }).await {
             Ok(()) => self.orders().await,
             Err(error) => Err(error),
         };
@@ -108,8 +112,10 @@ impl Supervised {
 
     async fn orders(&self) -> io::Result<()> {
         let (mut lines, mut bytes) = (Lines::default(), [0; 1024]);
+        // Beside the reading: a store that takes its time must not keep an order to stop from being heard.
+        let mut noting = Vec::new();
         loop {
-            let read = (&self.link).read(&mut bytes).await?;
+            let read = (&*self.link).read(&mut bytes).await?;
             if read == 0 {
                 return Ok(());
             }
@@ -119,7 +125,10 @@ impl Supervised {
             while let Some(order) = lines.take() {
                 match order? {
                     Order::Stop => self.stop("run"),
-                    Order::AgentEnded(ended) => self.note(ended).await?,
+                    Order::AgentEnded(ended) => {
+                        let event = event(ended, self.clock.now_ms()).ok_or(io::ErrorKind::InvalidData)?;
+                        noting.push(self.executor.spawn(note(event, self.queue.clone(), Rc::clone(&self.link))));
+                    }
                 }
             }
         }
@@ -130,29 +139,40 @@ impl Supervised {
             log::debug!(by = why; "asked to stop more often than makes a difference");
         }
     }
+}
 
-    async fn note(&self, ended: AgentEnded) -> io::Result<()> {
-        let Some(event) = event(ended, self.clock.now_ms()) else { return Err(io::ErrorKind::InvalidData.into()) };
-        let until = Instant::now() + NOTE_PATIENCE;
-        loop {
-            let mut batch = self.queue.batch();
-            batch.push(event.clone());
-            if let Offer::Queued(ticket) = self.queue.offer(batch)
-                && let Outcome::Stored { .. } = ticket.settled().await
-            {
-                return self.tell(&Report::Noted).await;
-            }
-            if Instant::now() > until {
-                log::error!("the end of the agent cannot be stored");
-                return Ok(());
-            }
-            Timer::after(NOTE_PAUSE).await;
+/// Stores the end of an agent, and says so.
+async fn note(event: Event, queue: Queue<Command>, link: Rc<Async<UnixStream>>) {
+    let late = async {
+        Timer::after(NOTE_PATIENCE).await;
+        false
+    };
+    let done = match stored(event, &queue).or(late).await {
+        true => tell(&link, &Report::Noted).await,
+        false => Err(io::ErrorKind::TimedOut.into()),
+    };
+    if let Err(error) = done {
+        log::error!(error:% = error; "the end of the agent cannot be stored");
+    }
+}
+
+/// Offers the event until it is taken and stored.
+async fn stored(event: Event, queue: &Queue<Command>) -> bool {
+    loop {
+        let mut batch = queue.batch();
+        batch.push(event.clone());
+        if let Offer::Queued(ticket) = queue.offer(batch)
+            && let Outcome::Stored { .. } = ticket.settled().await
+        {
+            return true;
         }
+        Timer::after(NOTE_PAUSE).await;
     }
+}
 
-    async fn tell(&self, report: &Report) -> io::Result<()> {
-        (&self.link).write_all(&line(report)).await
-    }
+async fn tell(link: &Async<UnixStream>, report: &Report) -> io::Result<()> {
+    let mut link = link;
+    link.write_all(&line(report)).await
 }
 
 /// The row of an agent's end. `None` when its id is none.

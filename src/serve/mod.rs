@@ -95,7 +95,7 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
     let (asked, obeying) = match run {
         None => (Asked::BySignals(signals), None),
         Some(link) => {
-            let (supervised, stops) = Supervised::new(link, queue.clone(), clock.clone())?;
+            let (supervised, stops) = Supervised::new(link, queue.clone(), clock.clone(), Rc::clone(&executor))?;
             (Asked::ByRun { stops, signals }, Some(executor.spawn(supervised.obey(addresses))))
         }
     };

@@ -196,10 +196,13 @@ fn a_copy_that_keeps_the_log_from_starting_over_gives_up_before_events_are_refus
     let before = names(dir.path());
     let writer = Connection::open(&db).unwrap();
     writer.execute_batch("CREATE TABLE stuff (x BLOB) STRICT").unwrap();
-    let writer = Mutex::new(writer);
+    let writer = Mutex::new((writer, 0));
     let grow: GiveUp = Arc::new(move || {
-        writer.lock().unwrap().execute("INSERT INTO stuff VALUES (zeroblob(20 << 20))", []).unwrap();
-        false
+        let (writer, times) = &mut *writer.lock().unwrap();
+        writer.execute("INSERT INTO stuff VALUES (zeroblob(20 << 20))", []).unwrap();
+        *times += 1;
+        // A backup that does not see it must not fill the disk.
+        *times > 5
     });
     let refused = backup(&db, &dir.join("backup.db"), &grow).unwrap_err();
     assert!(matches!(refused, BackupError::Overtaken { log_mb: 33..=49 }), "{refused}");

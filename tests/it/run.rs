@@ -7,6 +7,7 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::support::dir::TempDir;
@@ -37,6 +38,11 @@ fn wait_for(path: &Path) -> String {
     wait_until("a file of the agent", || fs::read_to_string(path).ok().filter(|text| text.ends_with('\n')))
 }
 
+/// The process that [`FLUSHING_AGENT`] has named.
+fn agent_of(dir: &TempDir) -> Pid {
+    Pid::from_raw(wait_for(&dir.join("agent")).trim().parse().unwrap())
+}
+
 fn exit_code(sidecar: &mut Sidecar) -> i32 {
     sidecar.exit_within(PATIENCE).unwrap_or_else(|| panic!("it does not end:\n{}", sidecar.log()))
 }
@@ -56,6 +62,11 @@ fn the_end_of_the_agent_is_the_exit_code_and_a_crash_is_a_row() {
     for (agent, code, row) in [
         ("exit 0", 0, None),
         ("exit 3", 3, Some(("agent.exit", "the agent exited with code 3", json!({"exit_code": 3})))),
+        (
+            "kill -35 $$",
+            163,
+            Some(("agent.signal", "the agent was ended by signal 35", json!({"signal": "signal 35"}))),
+        ),
         ("kill -SEGV $$", 139, Some(("agent.signal", "the agent was ended by SIGSEGV", json!({"signal": "SIGSEGV"})))),
     ] {
         let dir = TempDir::new("run-end");
@@ -101,12 +112,16 @@ fn an_agent_that_cannot_be_started_is_told_as_a_shell_would() {
     let db = dir.join("trace.db");
     let not_executable = dir.join("text");
     fs::write(&not_executable, "no program").unwrap();
-    for (agent, code) in [("/no/such/program", 127), ("no-such-program", 127), (not_executable.to_str().unwrap(), 126)]
+    // Its row must still be a line that serve takes.
+    let endless = "x".repeat(20_000);
+    let not_executable = not_executable.to_str().unwrap();
+    for (agent, code) in
+        [("/no/such/program", 127), ("no-such-program", 127), (not_executable, 126), (endless.as_str(), 126)]
     {
         let mut sidecar = Sidecar::run(&db, &[NO_SAMPLES], &[agent]);
         assert_eq!(exit_code(&mut sidecar), code, "{}", sidecar.log());
     }
-    assert_eq!(column(&db, "SELECT error_type FROM error_events"), ["agent.exit"; 3]);
+    assert_eq!(column(&db, "SELECT error_type FROM error_events"), ["agent.exit"; 4]);
     let wrong = sidecar::run(&["run"], &[]);
     assert_eq!(wrong.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("expected the agent's command"));
@@ -162,12 +177,12 @@ fn a_signal_stops_the_agent_first_and_its_last_words_are_stored() {
 fn a_signal_to_everybody_at_once_does_not_end_the_sidecar_before_the_agent() {
     let dir = TempDir::new("run-all");
     let mut sidecar = run(&dir, &[], FLUSHING_AGENT);
-    let agent = wait_for(&dir.join("agent"));
+    let agent = agent_of(&dir);
     // As systemd does to a control group, and `tini -g` to a process group.
     for serve in sidecar.serve_pids() {
         kill(serve, Signal::SIGTERM).unwrap();
     }
-    kill(nix::unistd::Pid::from_raw(agent.trim().parse().unwrap()), Signal::SIGTERM).unwrap();
+    kill(agent, Signal::SIGTERM).unwrap();
     sidecar.signal(Signal::SIGTERM);
     assert_eq!(exit_code(&mut sidecar), 7, "{}", sidecar.log());
     assert_eq!(events(&dir), ["last words"]);
@@ -238,16 +253,77 @@ fn a_wrong_variable_costs_the_telemetry_and_never_the_agent() {
 }
 
 #[test]
-fn a_serve_that_cannot_start_does_not_keep_the_agent_waiting() {
+fn a_serve_that_cannot_start_does_not_keep_the_agent_waiting_and_its_port_gets_no_token() {
     let dir = TempDir::new("run-cannot");
-    let db = dir.join("trace.db");
-    let other = Sidecar::start(&db, &[NO_SAMPLES]);
-    let mut sidecar = run(&dir, &[], r#"echo up > "$DIR/up"; exit 4"#);
+    let other = Sidecar::start(&dir.join("other.db"), &[NO_SAMPLES]);
+    let port = other.address().port().to_string();
+    let vars = [("TRACE_PORT", port.as_str()), ("TRACE_TOKEN", "hush")];
+    let mut sidecar = run(&dir, &vars, r#"env > "$DIR/env"; exit 4"#);
     assert_eq!(exit_code(&mut sidecar), 4, "{}", sidecar.log());
-    assert_eq!(wait_for(&dir.join("up")), "up\n");
-    sidecar.wait_line("serve has ended, the agent goes on");
+    let env = fs::read_to_string(dir.join("env")).unwrap();
+    assert!(env.contains(&format!("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{port}\n")) && !env.contains("hush"));
+    sidecar.wait_line("serve does not listen yet");
+    sidecar.wait_line("msg=\"serve has ended\"");
     sidecar.wait_line("the end of the agent is not stored");
     assert_eq!(other.health().0, 200);
+}
+
+#[test]
+fn a_serve_that_lived_long_is_not_started_again_at_the_end() {
+    let dir = TempDir::new("run-long");
+    // Longer than what makes a dead serve come back at once.
+    let mut sidecar = run(&dir, &[], "sleep 10.2; exit 6");
+    assert_eq!(exit_code(&mut sidecar), 6, "{}", sidecar.log());
+    assert_eq!(sidecar.serve_pids().len(), 1, "{}", sidecar.log());
+}
+
+#[test]
+fn a_serve_that_hangs_is_killed_when_its_time_to_stop_is_over() {
+    let dir = TempDir::new("run-hangs");
+    let mut sidecar = run(&dir, &[("TRACE_DRAIN_TIMEOUT", "100ms")], FLUSHING_AGENT);
+    wait_for(&dir.join("agent"));
+    kill(sidecar.serve_pids()[0], Signal::SIGSTOP).unwrap();
+    kill(agent_of(&dir), Signal::SIGKILL).unwrap();
+    assert_eq!(exit_code(&mut sidecar), 137, "{}", sidecar.log());
+    sidecar.wait_line("the end of the agent is not stored");
+    sidecar.wait_line("serve did not stop in time and is killed");
+}
+
+#[test]
+fn the_end_of_an_agent_is_stored_once_by_the_serve_after_the_one_that_died_of_it() {
+    let dir = TempDir::new("run-told-twice");
+    let mut sidecar = run(&dir, &[], FLUSHING_AGENT);
+    wait_for(&dir.join("agent"));
+    let serve = sidecar.serve_pids()[0];
+    kill(serve, Signal::SIGSTOP).unwrap();
+    kill(agent_of(&dir), Signal::SIGKILL).unwrap();
+    sidecar.wait_line("the agent was ended by SIGKILL");
+    kill(serve, Signal::SIGKILL).unwrap();
+    assert_eq!(exit_code(&mut sidecar), 137, "{}", sidecar.log());
+    assert_eq!(column(&dir.join("trace.db"), "SELECT error_type FROM error_events"), ["agent.signal"]);
+}
+
+#[test]
+fn whatever_we_were_started_to_ignore_the_end_of_a_child_is_seen_and_a_hang_up_is_not() {
+    let dir = TempDir::new("run-ignored");
+    let db = dir.join("trace.db");
+    let ignoring = |signal: &str| {
+        format!(
+            "import os, signal, sys; signal.signal(signal.{signal}, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+        )
+    };
+    let above = ["python3", "-c", &ignoring("SIGCHLD")];
+    let mut sidecar = Sidecar::run_below(&above, &db, &[NO_SAMPLES], &["sh", "-c", "exit 3"]);
+    assert_eq!(exit_code(&mut sidecar), 3, "{}", sidecar.log());
+
+    // As nohup does it.
+    let above = ["python3", "-c", &ignoring("SIGHUP")];
+    let env = [NO_SAMPLES, ("DIR", dir.path().to_str().unwrap())];
+    let mut sidecar = Sidecar::run_below(&above, &db, &env, &["sh", "-c", FLUSHING_AGENT]);
+    wait_for(&dir.join("agent"));
+    sidecar.signal(Signal::SIGHUP);
+    sidecar.signal(Signal::SIGTERM);
+    assert_eq!(exit_code(&mut sidecar), 7, "{}", sidecar.log());
 }
 
 #[test]
@@ -267,10 +343,24 @@ fn an_agent_that_does_not_stop_is_killed_with_all_it_started_when_its_grace_is_o
 }
 
 #[test]
+fn an_agent_that_has_left_its_process_group_is_killed_all_the_same() {
+    let dir = TempDir::new("run-left");
+    let agent = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); \
+                 os.setpgid(0, os.getpgid(os.getppid())); print(os.getpid(), file=open(os.environ['DIR'] + '/agent', 'w')); \
+                 time.sleep(1000)";
+    let env = [NO_SAMPLES, ("DIR", dir.path().to_str().unwrap()), ("TRACE_AGENT_GRACE", "100ms")];
+    let mut sidecar = Sidecar::run(&dir.join("trace.db"), &env, &["python3", "-c", agent]);
+    wait_for(&dir.join("agent"));
+    sidecar.signal(Signal::SIGTERM);
+    assert_eq!(exit_code(&mut sidecar), 137, "{}", sidecar.log());
+}
+
+#[test]
 fn when_run_itself_is_killed_serve_stores_what_it_has_and_stops() {
     let dir = TempDir::new("run-orphan");
     let sidecar = run(&dir, &[], FLUSHING_AGENT);
-    let agent = nix::unistd::Pid::from_raw(wait_for(&dir.join("agent")).trim().parse().unwrap());
+    wait_for(&dir.join("agent"));
+    let agent = agent_of(&dir);
     let (serve, db) = (sidecar.serve_pids()[0], dir.join("trace.db"));
     let answer = sidecar.client().post("/v1/events", "application/json", br#"{"name": "before"}"#).unwrap();
     assert_eq!(answer.status, 202);

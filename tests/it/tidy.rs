@@ -36,6 +36,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["shutdown", "space", "store", "run"]),
     ("uuid", &["event"]),
     ("libc", &["malloc"]),
+    ("rustix", &["run"]),
+    ("signal_hook", &["run"]),
     ("lexopt", &["main"]),
 ];
 

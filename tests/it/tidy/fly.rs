@@ -5,12 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use openclaw_trace::config::{Config, Surroundings, VARIABLES};
+use openclaw_trace::run::STOPPING_ADDS;
 use serde_json::Value;
 
 use super::source::root;
-
-/// After the agent: to store how it ended, and past TRACE_DRAIN_TIMEOUT what `run` waits for `serve`.
-const RUN_ADDS: Duration = Duration::from_secs(5 + 2);
 
 fn text(name: &str) -> String {
     fs::read_to_string(root().join("images/fly").join(name)).unwrap()
@@ -52,7 +50,7 @@ fn fly_leaves_the_agent_and_the_sidecar_the_time_to_stop() {
     assert_eq!(fly["kill_signal"], "SIGTERM");
     let time = Duration::from_secs(fly["kill_timeout"].as_u64().unwrap());
     let config = config(&fly["env"]);
-    assert!(time > config.agent_grace.unwrap() + RUN_ADDS + config.drain_timeout, "{time:?}");
+    assert!(time > config.agent_grace.unwrap() + STOPPING_ADDS + config.drain_timeout, "{time:?}");
     assert!(time <= Duration::from_secs(300), "Fly gives no more");
     let data = fly["mounts"][0]["destination"].as_str().unwrap();
     assert!(config.db_path.starts_with(data), "what is not on the volume is gone with the machine");
