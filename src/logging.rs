@@ -2,20 +2,27 @@
 //!
 //! Records carry their facts as key-value pairs (`log::info!(addr:% = addr; "listening")`).
 //! A fault that repeats goes through [`Repeats`]: the first time at once, then once a minute.
+//!
+//! Whoever reads the log may stop reading (a terminal that is held, a log driver that hangs), and stderr is the agent's as
+//! well. Nothing of ours waits for it: a line that would have to is dropped, and the next one that is not says how many
+//! were.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Stderr, Write as _};
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::clock::{Clock, rfc3339_utc};
 use crate::config::LogFormat;
 
 /// Sends every record of this crate up to `level` to stderr. Does nothing the second time.
 pub fn init(format: LogFormat, level: LevelFilter) {
-    let logger = Box::new(Stderr { format, clock: Clock::real() });
+    let logger = Box::new(Logger { format, clock: Clock::real(), dropped: AtomicU64::new(0) });
     // A second call means that somebody (a test) has set up a log before: theirs stays.
     if log::set_boxed_logger(logger).is_ok() {
         log::set_max_level(level);
@@ -25,12 +32,16 @@ pub fn init(format: LogFormat, level: LevelFilter) {
 /// Longer values are cut: an error of a stranger's making must not fill the log.
 const VALUE_BYTES_MAX: usize = 1024;
 
-struct Stderr {
+/// A pipe that can be written to takes so much at once (PIPE_BUF): a longer line might wait.
+const LINE_BYTES_MAX: usize = 4096;
+
+struct Logger {
     format: LogFormat,
     clock: Clock,
+    dropped: AtomicU64,
 }
 
-impl Log for Stderr {
+impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // What the crates below us have to say (ureq and rustls, a line a request) is not ours to log.
         metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
@@ -40,12 +51,37 @@ impl Log for Stderr {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = line(self.format, &rfc3339_utc(self.clock.now_ms()), record);
+        let (stderr, now) = (std::io::stderr(), rfc3339_utc(self.clock.now_ms()));
+        if !takes_a_line(&stderr) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         // Nobody to tell when stderr is gone; the program goes on.
-        drop(std::io::stderr().lock().write_all(line.as_bytes()));
+        drop(stderr.lock().write_all(cut(line(self.format, &now, record)).as_bytes()));
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            log::warn!(dropped; "lines of the log were dropped: nobody took them");
+        }
     }
 
     fn flush(&self) {}
+}
+
+/// Whether a write of [`LINE_BYTES_MAX`] would not wait. Others write to it as well: one that fills it between this
+/// question and the write makes that wait all the same.
+fn takes_a_line(stderr: &Stderr) -> bool {
+    let mut watched = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // What cannot be asked (a descriptor that is closed) is left to the write.
+    !matches!(poll(&mut watched, PollTimeout::ZERO), Ok(0))
+}
+
+/// A line that is too long loses its end, and stays one line.
+fn cut(mut line: String) -> String {
+    if line.len() > LINE_BYTES_MAX {
+        line.truncate(line.floor_char_boundary(LINE_BYTES_MAX - 1));
+        line.push('\n');
+    }
+    line
 }
 
 fn line(format: LogFormat, time: &str, record: &Record<'_>) -> String {
@@ -147,6 +183,13 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, "m", evil)).unwrap();
         assert_eq!((json["level"].as_str(), json["path"].as_str()), (Some("warn"), Some(evil)));
         assert!(logged(LogFormat::Json, "m", &"\u{e9}".repeat(100_000)).len() < 4096);
+    }
+
+    #[test]
+    fn a_line_of_many_long_values_is_cut_to_what_a_pipe_takes_at_once() {
+        let line = cut(format!("{}\n", "\u{e9}".repeat(4000)));
+        assert!(line.len() <= LINE_BYTES_MAX && line.ends_with("\u{e9}\n"), "{}", line.len());
+        assert_eq!(cut("short\n".to_owned()), "short\n");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Starting a program as a child that has nothing of ours: no blocked signal, no ignored one, no descriptor but the
-//! standard three. (Rust's own `Command` hands down the signals that we hold back. The C library leaves the two or three
+//! Starting a program as a child that has nothing of ours: no blocked signal, no ignored one, no descriptor that we have
+//! opened. (Rust's own `Command` hands down the signals that we hold back. The C library leaves the two or three
 //! that its threads use among themselves ignored in whatever it spawns; no program can tell.)
 
 use std::ffi::{CString, OsStr, OsString};
@@ -27,8 +27,21 @@ pub(super) struct Program<'a> {
 }
 
 const STDIN: i32 = 0;
+const SHELL: &str = "/bin/sh";
 
 impl Program<'_> {
+    /// Starts it; what the kernel does not take for a program is taken for a script, as execvp(3) does.
+    pub(super) fn start_as_a_shell_would(&self) -> Result<Pid, Errno> {
+        match self.start() {
+            Err(Errno::ENOEXEC) => {
+                let shell = [OsString::from("sh"), self.path.to_owned()];
+                let args: Vec<OsString> = shell.into_iter().chain(self.args.iter().skip(1).cloned()).collect();
+                Program { path: OsStr::new(SHELL), args: &args, ..*self }.start()
+            }
+            started => started,
+        }
+    }
+
     /// Starts it. An error means that there is no child.
     pub(super) fn start(&self) -> Result<Pid, Errno> {
         let mut attributes = PosixSpawnAttr::init()?;

@@ -56,7 +56,7 @@ pub struct Call {
 /// # Errors
 /// When signals cannot be waited for, before anything was started.
 pub fn run(call: Call) -> io::Result<u8> {
-    let ignored = ignored_signals();
+    let hang_up_ignored = ignores_hang_up();
     // Whoever ignores it when we are started would have the kernel forget our children unseen.
     signal_hook::flag::register(Signal::SIGCHLD as i32, Arc::default())?;
     let held = SigSet::from_iter(FORWARDED.into_iter().chain([Signal::SIGCHLD]));
@@ -68,7 +68,7 @@ pub fn run(call: Call) -> io::Result<u8> {
         log::error!("nothing is recorded: correct the configuration, then start again");
     }
     let phase = Phase::Starting { until: now + AGENT_WAIT_MAX };
-    Ok(Run { call, signals, ignored, serving, phase, told: SigSet::empty(), clock: Clock::real() }.live())
+    Ok(Run { call, signals, hang_up_ignored, serving, phase, told: SigSet::empty(), clock: Clock::real() }.live())
 }
 
 /// What a process supervisor hands on: whatever somebody outside may want to say to the agent.
@@ -96,8 +96,8 @@ const SI_KERNEL: i32 = 0x80;
 struct Run {
     call: Call,
     signals: SignalFd,
-    /// What was ignored when we were started (nohup): nobody means it for the agent.
-    ignored: SigSet,
+    /// SIGHUP was ignored when we were started, as nohup does it: nobody means it for the agent then.
+    hang_up_ignored: bool,
     serving: Option<Serving>,
     phase: Phase,
     /// What the agent was told from outside.
@@ -193,16 +193,23 @@ impl Run {
 
     fn start_agent(&mut self, now: Instant) {
         let listening = self.serving.as_ref().and_then(Serving::listening).and_then(environment::best);
-        // One that does not listen may never: whoever has its port now must not get the token.
-        let token = self.call.config.as_ref().and_then(|config| config.token.as_ref()).filter(|_| listening.is_some());
         let serve = listening.or_else(|| self.expected_serve());
+        // One that has failed may have found a stranger on its port, who must not get the token.
+        let hopeful = listening.is_some() || self.serving.as_ref().is_some_and(|serving| !serving.has_failed());
+        let token = self.call.config.as_ref().and_then(|config| config.token.as_ref());
+        if token.is_some() && serve.is_some() && !hopeful {
+            log::warn!(
+                "the agent is started without the token, and its events will be refused until it is started again"
+            );
+        }
+        let token = token.filter(|_| hopeful);
         let vars = environment::of_agent(&self.call.vars, serve, token);
         // On a terminal it stays in our group, which is the one that may read from it.
         let own_group = !io::stdin().is_terminal();
         let oom_kills_before = oom_kills("/");
         let command = &self.call.command;
         let program = Program { path: &command[0], args: command, vars: &vars, stdin: None, own_group };
-        match program.start() {
+        match program.start_as_a_shell_would() {
             Ok(pid) => {
                 let endpoint = serve.map_or("none".to_owned(), environment::url);
                 log::info!(pid = pid.as_raw(), endpoint; "agent started");
@@ -260,7 +267,10 @@ impl Run {
         let timestamp_ms = self.clock.now_ms();
         let trace_id = EventId::new(timestamp_ms).to_string();
         let ended = AgentEnded { trace_id, timestamp_ms, error_type: error_type.to_owned(), message, facts };
-        self.phase = Phase::Noting { end, order: Order::AgentEnded(ended), until: now + NOTE_WAIT_MAX };
+        // One that never came up will not in the next seconds either.
+        let hopeless = self.serving.as_ref().is_some_and(|serving| !serving.is_running() && !serving.has_listened());
+        let until = if hopeless { now } else { now + NOTE_WAIT_MAX };
+        self.phase = Phase::Noting { end, order: Order::AgentEnded(ended), until };
     }
 
     fn stop_serve(&mut self, end: End, now: Instant) {
@@ -273,7 +283,7 @@ impl Run {
 
     /// `from_terminal`: the terminal has sent it to all of its foreground, the agent in our group included.
     fn signalled(&mut self, signal: Signal, from_terminal: bool) {
-        if self.ignored.contains(signal) {
+        if signal == Signal::SIGHUP && self.hang_up_ignored {
             return;
         }
         let stops = stops(signal);
@@ -284,13 +294,14 @@ impl Run {
             }
             Phase::Running(agent) => {
                 self.told.add(signal);
+                // Of a terminal that hangs up, the kernel tells only us if we lead its session.
+                if agent.own_group || !from_terminal || signal == Signal::SIGHUP {
+                    agent.signal(signal);
+                }
                 if stops {
-                    log::info!(signal = signal.as_str(); "stopping: telling the agent");
+                    log::info!(signal = signal.as_str(); "stopping: the agent is told");
                     let grace = self.call.config.as_ref().and_then(|config| config.agent_grace);
                     agent.kill_at = agent.kill_at.or(grace.map(|grace| Instant::now() + grace));
-                }
-                if agent.own_group || !from_terminal {
-                    agent.signal(signal);
                 }
             }
             Phase::Noting { end, .. } if stops => {
@@ -366,24 +377,23 @@ fn stops(signal: Signal) -> bool {
     matches!(signal, Signal::SIGTERM | Signal::SIGINT)
 }
 
-/// The signals that this process was started to ignore. None where /proc does not tell.
-fn ignored_signals() -> SigSet {
+/// Whether this process was started to ignore SIGHUP. Not where /proc does not tell.
+fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
-    let is_ignored = |signal: &Signal| mask.is_some_and(|mask| mask >> (*signal as u32 - 1) & 1 == 1);
-    FORWARDED.into_iter().filter(is_ignored).collect()
+    mask.is_some_and(|mask| mask >> (Signal::SIGHUP as u32 - 1) & 1 == 1)
 }
 
 impl Agent {
     fn step(&mut self, now: Instant) {
         if self.kill_at.is_some_and(|at| now >= at) {
-            log::warn!("the agent did not stop within TRACE_AGENT_GRACE and is killed");
             self.kill_at = None;
             // With all that it started, where that can be told from what is ours and it has not gone elsewhere.
             if self.own_group && killpg(self.pid, Signal::SIGKILL).is_err() {
                 log::info!("the agent has left its process group: what it started is not killed");
             }
             self.signal(Signal::SIGKILL);
+            log::warn!("the agent did not stop within TRACE_AGENT_GRACE and is killed");
         }
     }
 

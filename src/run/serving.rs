@@ -1,6 +1,6 @@
 //! `serve` as a child: started, listened to, started again when it dies.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,6 +26,7 @@ pub(super) struct Serving {
     backoff: Backoff,
     /// Where it listens, or did when it was last heard.
     addresses: Option<Vec<SocketAddr>>,
+    starts: u64,
     configured: Option<SocketAddr>,
     noting: Noting,
 }
@@ -52,7 +53,7 @@ enum Noting {
 const NAME: &str = "openclaw-trace";
 /// The variable whose port, once it is known, holds for every later start as well.
 const PORT: &str = "TRACE_PORT";
-/// The running program itself, when its file has been replaced or removed.
+/// The running program itself, even when its file has been replaced or removed. As a name in `ps` it says nothing.
 const RUNNING_PROGRAM: &str = "/proc/self/exe";
 
 impl Serving {
@@ -66,6 +67,7 @@ impl Serving {
             state: State::Waiting { until: now },
             backoff: Backoff::default(),
             addresses: None,
+            starts: 0,
             configured: known.filter(|_| config.port != 0).as_deref().and_then(environment::best),
             noting: Noting::Unsaid,
         };
@@ -103,7 +105,10 @@ impl Serving {
             self.vars.push((PORT.into(), address.port().to_string().into()));
         }
         let args: [OsString; 3] = [NAME.into(), "serve".into(), "--supervised".into()];
-        let path = if self.ourselves.exists() { self.ourselves.as_os_str() } else { OsStr::new(RUNNING_PROGRAM) };
+        // The first is of the file that we were just started from. Those later must speak as we do.
+        let running = Path::new(RUNNING_PROGRAM);
+        let path = if self.starts > 0 && running.exists() { running.as_os_str() } else { self.ourselves.as_os_str() };
+        self.starts += 1;
         let program = Program { path, args: &args, vars: &self.vars, stdin: Some(theirs.as_fd()), own_group: true };
         Ok((program.start()?, ours))
     }
@@ -197,6 +202,16 @@ impl Serving {
     /// Where it takes events. `None` while it does not.
     pub(super) fn listening(&self) -> Option<&[SocketAddr]> {
         self.addresses.as_deref().filter(|_| matches!(self.state, State::Running { listens: true, .. }))
+    }
+
+    /// Whether the first of them has ended, or could not be started.
+    pub(super) fn has_failed(&self) -> bool {
+        self.starts > 1 || !self.is_running()
+    }
+
+    /// Whether one of them ever has.
+    pub(super) fn has_listened(&self) -> bool {
+        self.addresses.is_some()
     }
 
     /// Where it will, by the configuration alone. `None` when only `serve` itself can tell.

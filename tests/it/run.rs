@@ -1,9 +1,11 @@
 //! `run -- CMD`: the agent, the sidecar, and who outlives whom.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -11,7 +13,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::support::dir::TempDir;
-use crate::support::sidecar::{self, Sidecar, check_laws, wait_until};
+use crate::support::sidecar::{self, PROGRAM, Sidecar, check_laws, wait_until};
 use crate::support::{PATIENCE, read_only};
 
 const NO_SAMPLES: (&str, &str) = ("TRACE_METRICS_INTERVAL", "off");
@@ -95,6 +97,24 @@ fn the_end_of_the_agent_is_the_exit_code_and_a_crash_is_a_row() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let dir = TempDir::new("run-unread");
+    let (unread, mut stderr) = std::io::pipe().unwrap();
+    // As much as a pipe holds.
+    stderr.write_all(&[b'x'; 64 << 10]).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["run", "--", "sh", "-c", FLUSHING_AGENT]).env("DIR", dir.path()).env("TRACE_PORT", "0");
+    let mut run =
+        command.env("TRACE_DB_PATH", dir.join("trace.db")).stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
+    wait_for(&dir.join("agent"));
+    kill(Pid::from_raw(run.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    let ended = wait_until("an end", || run.try_wait().unwrap());
+    drop(unread);
+    assert_eq!(ended.code(), Some(7));
+    assert_eq!(events(&dir), ["last words"]);
+}
+
+#[test]
 fn an_end_that_somebody_asked_for_is_no_crash() {
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let dir = TempDir::new("run-asked");
@@ -112,6 +132,12 @@ fn an_agent_that_cannot_be_started_is_told_as_a_shell_would() {
     let db = dir.join("trace.db");
     let not_executable = dir.join("text");
     fs::write(&not_executable, "no program").unwrap();
+    // The kernel takes it for no program, and a shell for a script.
+    let script = dir.join("script");
+    fs::write(&script, "exit \"$1\"").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut sidecar = Sidecar::run(&db, &[NO_SAMPLES], &[script.to_str().unwrap(), "0"]);
+    assert_eq!(exit_code(&mut sidecar), 0, "{}", sidecar.log());
     // Its row must still be a line that serve takes.
     let endless = "x".repeat(20_000);
     let not_executable = not_executable.to_str().unwrap();
@@ -265,6 +291,7 @@ fn a_serve_that_cannot_start_does_not_keep_the_agent_waiting_and_its_port_gets_n
     sidecar.wait_line("serve does not listen yet");
     sidecar.wait_line("msg=\"serve has ended\"");
     sidecar.wait_line("the end of the agent is not stored");
+    sidecar.wait_line("the agent is started without the token");
     assert_eq!(other.health().0, 200);
 }
 
@@ -315,6 +342,13 @@ fn whatever_we_were_started_to_ignore_the_end_of_a_child_is_seen_and_a_hang_up_i
     let above = ["python3", "-c", &ignoring("SIGCHLD")];
     let mut sidecar = Sidecar::run_below(&above, &db, &[NO_SAMPLES], &["sh", "-c", "exit 3"]);
     assert_eq!(exit_code(&mut sidecar), 3, "{}", sidecar.log());
+
+    // A stop that was ignored before is meant all the same.
+    let above = ["python3", "-c", &ignoring("SIGTERM")];
+    let mut sidecar = Sidecar::run_below(&above, &db, &[NO_SAMPLES], &["sleep", "1000"]);
+    sidecar.wait_line("agent started");
+    sidecar.signal(Signal::SIGTERM);
+    assert_eq!(exit_code(&mut sidecar), 143, "{}", sidecar.log());
 
     // As nohup does it.
     let above = ["python3", "-c", &ignoring("SIGHUP")];

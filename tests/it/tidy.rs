@@ -33,7 +33,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("flate2", &["http"]),
     ("prost", &["otlp"]),
     ("bytes", &["otlp"]),
-    ("nix", &["shutdown", "space", "store", "run"]),
+    ("nix", &["logging", "shutdown", "space", "store", "run"]),
     ("uuid", &["event"]),
     ("libc", &["malloc"]),
     ("rustix", &["run"]),
