@@ -150,7 +150,9 @@ def first_acknowledged(qemu: Qemu, port: int, id: str) -> None:
 
 def check_disk(disk: pathlib.Path, acknowledged: list[str], directory: pathlib.Path) -> str:
     """Reads the disk without mounting it, and holds it against what was acknowledged."""
-    subprocess.run(["e2fsck", "-fn", disk], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    check = subprocess.run(["e2fsck", "-fn", disk], capture_output=True, text=True)
+    if check.returncode != 0:
+        raise Failure(f"the disk was not left in order: {check.stdout}{check.stderr}")
 
     def debugfs(command: str) -> str:
         return subprocess.run(["debugfs", "-R", command, disk], check=True, capture_output=True, text=True).stdout
@@ -161,13 +163,13 @@ def check_disk(disk: pathlib.Path, acknowledged: list[str], directory: pathlib.P
     database = directory / "read-back.db"
     debugfs(f"dump /openclaw-trace.db {database}")
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    (check,) = connection.execute("PRAGMA integrity_check").fetchone()
+    (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
     stored = [id for (id,) in connection.execute("SELECT trace_id FROM llm_traces")]
     (counted,) = connection.execute("SELECT stored FROM row_counts WHERE table_name = 'llm_traces'").fetchone()
     (samples,) = connection.execute("SELECT count(*) FROM system_metrics").fetchone()
     lost = set(acknowledged) - set(stored)
-    if check != "ok" or lost or counted != len(stored):
-        raise Failure(f"integrity_check {check}, {len(lost)} lost, {counted} counted, {len(stored)} rows")
+    if integrity != "ok" or lost or counted != len(stored):
+        raise Failure(f"integrity_check {integrity}, {len(lost)} lost, {counted} counted, {len(stored)} rows")
     return f"{len(stored)} rows, {samples} samples, integrity_check ok"
 
 
