@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator
 
-from machine import Machine
+from machine import BOOT_SECONDS, Machine
 from qemu import Failure
 
 # What a scenario that failed leaves to be read.
@@ -85,7 +85,7 @@ def boot(directory: pathlib.Path, guest: pathlib.Path, store: pathlib.Path, memo
     machine = Machine(directory, guest, store, memory, cores)
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            machine.succeed("systemctl is-system-running --wait")
+            machine.succeed("systemctl is-system-running --wait", timeout=BOOT_SECONDS)
         machine.keep()
     except BaseException:
         machine.qemu.kill()
