@@ -79,14 +79,14 @@ static void wait_for_disk(const char *path) {
 
 static void become_system(void) {
     wait_for_disk("/dev/vda");
-    mounted("/dev/vda", "/root", "ext4", 0);
+    mounted("/dev/vda", "/disk", "ext4", 0);
     wait_for_disk("/dev/vdb");
-    mounted("/dev/vdb", "/root/nix/store", "squashfs", MS_RDONLY);
+    mounted("/dev/vdb", "/disk/nix/store", "squashfs", MS_RDONLY);
     // systemd takes mounts over that are where it wants them.
-    must(mount("/dev", "/root/dev", NULL, MS_MOVE, NULL) == 0, "move /dev");
-    must(mount("/proc", "/root/proc", NULL, MS_MOVE, NULL) == 0, "move /proc");
-    must(mount("/sys", "/root/sys", NULL, MS_MOVE, NULL) == 0, "move /sys");
-    must(chdir("/root") == 0 && mount(".", "/", NULL, MS_MOVE, NULL) == 0 && chroot(".") == 0, "switch to the disk");
+    must(mount("/dev", "/disk/dev", NULL, MS_MOVE, NULL) == 0, "move /dev");
+    must(mount("/proc", "/disk/proc", NULL, MS_MOVE, NULL) == 0, "move /proc");
+    must(mount("/sys", "/disk/sys", NULL, MS_MOVE, NULL) == 0, "move /sys");
+    must(chdir("/disk") == 0 && mount(".", "/", NULL, MS_MOVE, NULL) == 0 && chroot(".") == 0, "switch to the disk");
     execl("/sbin/init", "/sbin/init", (char *)NULL);
     must(0, "/sbin/init");
 }

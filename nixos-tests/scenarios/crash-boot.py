@@ -4,10 +4,10 @@ DATABASE = "/var/lib/openclaw-trace/openclaw-trace.db"
 
 start_all()
 machine.wait_for_unit("openclaw-trace.service")
-machine.succeed("systemd-run --unit=load --property=StandardOutput=file:/root/load python3 /etc/guest/load")
-machine.wait_until_succeeds("test $(grep -c ^202 /root/load) -ge 300")
+machine.succeed("systemd-run --unit=load --property=StandardOutput=file:/var/tmp/load python3 /etc/guest/load")
+machine.wait_until_succeeds("test $(grep -c ^202 /var/tmp/load) -ge 300")
 # What is only in the machine's memory goes with it, this list too: so it is read before. Nothing is synced for it.
-acknowledged = set(machine.succeed("sed -n 's/^202 //p' /root/load").split())
+acknowledged = set(machine.succeed("sed -n 's/^202 //p' /var/tmp/load").split())
 
 machine.crash()
 machine.start()

@@ -23,15 +23,15 @@ def stop_under_load(record):
 start_all()
 machine.wait_for_unit("openclaw-trace.service")
 with subtest("nobody listens"):
-    stop_under_load("/root/refused")
+    stop_under_load("/var/tmp/refused")
 with subtest("the remote takes the push and never answers"):
     machine.succeed("systemd-run --unit=sink python3 /etc/guest/sink hang")
     machine.wait_for_open_port(8080, "127.0.0.1")
     machine.succeed("systemctl start openclaw-trace.service")
-    stop_under_load("/root/unanswered")
+    stop_under_load("/var/tmp/unanswered")
 
-machine.succeed("cat /root/refused /root/unanswered >/root/load")
-counts = json.loads(machine.succeed(f"python3 /etc/guest/counts {DATABASE} /root/load"))
+machine.succeed("cat /var/tmp/refused /var/tmp/unanswered >/var/tmp/load")
+counts = json.loads(machine.succeed(f"python3 /etc/guest/counts {DATABASE} /var/tmp/load"))
 assert counts["acknowledged"] >= 200, counts
 assert counts["lost"] == counts["unknown"] == counts["doubled"] == 0, counts
 assert counts["integrity"] == "ok", counts

@@ -12,7 +12,7 @@ def counter(key):
 
 start_all()
 machine.wait_for_unit("openclaw-trace.service")
-machine.succeed("systemd-run --unit=load --property=StandardOutput=file:/root/load python3 /etc/guest/load 300")
+machine.succeed("systemd-run --unit=load --property=StandardOutput=file:/var/tmp/load python3 /etc/guest/load 300")
 machine.wait_until_fails("systemctl is-active --quiet load.service")
 # The work is done, and the sample after it is stored.
 samples = "SELECT count(*) FROM system_metrics"
