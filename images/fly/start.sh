@@ -6,35 +6,40 @@
 # The second choice, for images whose main process has to be a script: `openclaw-trace run -- COMMAND` keeps the same
 # order and also brings a dead sidecar back, bounds the agent's stopping and takes secrets out of its environment. As
 # PID 1 or below tini, with dash, busybox or bash; not with `tini -g`, which signals both at once.
+#
+# With TRACE_TOKEN, set OTEL_EXPORTER_OTLP_HEADERS=Authorization=Bearer%20<token> as well, or the agent's telemetry is
+# answered 401: `run` does that by itself, this script does not.
 set -u
 
 agent=
 asked=
+interrupted=
 
 # SIGINT becomes SIGTERM: a shell starts background commands with SIGINT ignored.
 stop_agent() {
     asked=yes
+    interrupted=yes
     [ -z "$agent" ] || kill -TERM "$agent" 2>/dev/null
 }
 
 stop_sidecar() {
+    interrupted=yes
     kill -TERM "$sidecar" 2>/dev/null
 }
 
 # Waits for the end of a process, whatever signals come, and leaves its exit code in $code.
 wait_out() {
+    code=127
     while :; do
-        wait "$1"
-        code=$?
-        # A signal ends `wait` early, with a code that is not the process's. What still can be signalled has not
-        # been waited for.
-        kill -0 "$1" 2>/dev/null || break
+        interrupted=
+        wait "$1" 2>/dev/null
+        told=$?
+        # A shell that has told the code before may not know the process any more, and says 127.
+        [ "$told" -eq 127 ] || code=$told
+        # A signal ends `wait` early, with a code that is not the process's. Whether it came is known from the trap, not
+        # from the process: one that has ended may have been reaped already, and its number be somebody else's.
+        [ -n "$interrupted" ] || break
     done
-    # One that ends at once may have been reaped within the interrupted `wait`: then the shell remembers its code.
-    # One whose code was told already is unknown to it.
-    wait "$1" 2>/dev/null
-    remembered=$?
-    [ "$remembered" -eq 127 ] || code=$remembered
 }
 
 trap stop_agent TERM INT

@@ -277,3 +277,19 @@ while True: signal.pause()'"#;
         }
     }
 }
+
+#[test]
+fn a_script_whose_agents_number_is_somebody_elses_by_now_ends_all_the_same() {
+    /// As far as `kill -0` can tell, every number is a process that lives.
+    const REUSED: &str = r#"kill() { [ "$1" = -0 ] || command kill "$@"; }; . "$0""#;
+    for main in [
+        Main::StartSh(&["dash", "-c", REUSED]),
+        Main::StartSh(&["bash", "-c", REUSED]),
+        Main::StartSh(&["busybox", "sh", "-c", REUSED]),
+    ] {
+        if can(&[], main) {
+            let mut house = House::spawn(&[], main, &[], "exit 5");
+            assert_eq!(house.exit_code(), 5, "{}", house.sidecar.log());
+        }
+    }
+}
