@@ -128,7 +128,7 @@ pub fn backup(source: &Path, target: &Path, give_up: &GiveUp) -> Result<Contents
     let made = Copy { from, source, part: &part, give_up }.make();
     let made = made.and_then(|contents| {
         refuse_taken(target)?;
-        name(&part, target).map_err(|cause| cannot_write(target, cause))?;
+        name(&part, target)?;
         Ok(contents)
     });
     if made.is_err() {
@@ -175,12 +175,36 @@ fn remove_part(part: &Path) {
     }
 }
 
-/// The name comes after the bytes, and both are on the disk when this returns; else there is no such name.
-fn name(part: &Path, target: &Path) -> io::Result<()> {
-    File::open(part)?.sync_all()?;
-    fs::rename(part, target)?;
+/// The name comes after the bytes, and both are on the disk when this returns; else there is no such name. What has got
+/// the name meanwhile keeps it.
+fn name(part: &Path, target: &Path) -> Result<(), BackupError> {
+    let failed = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Taken { path: target.display().to_string() },
+        _ => cannot_write(target, cause),
+    };
+    File::open(part).and_then(|file| file.sync_all()).map_err(failed)?;
+    match by_link(part, target) {
+        // Whatever the reason, such as a file system without links: the other way finds out whether it is a lasting one.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => by_claim(part, target),
+        done => done,
+    }
+    .map_err(failed)?;
     let synced = File::open(directory_of(target)).and_then(|directory| directory.sync_all());
-    synced.inspect_err(|_| drop(fs::remove_file(target)))
+    synced.inspect_err(|_| drop(fs::remove_file(target))).map_err(failed)
+}
+
+/// At no moment there is a file of this name that is not the whole backup.
+fn by_link(part: &Path, target: &Path) -> io::Result<()> {
+    fs::hard_link(part, target)?;
+    remove_part(part);
+    Ok(())
+}
+
+/// The name is taken by an empty file, which a rename then replaces. A kill between the two leaves the empty file, so this
+/// is the second choice. (`renameat2` with `RENAME_NOREPLACE` would do it in one step; our binding has it for glibc only.)
+fn by_claim(part: &Path, target: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
+    fs::rename(part, target).inspect_err(|_| drop(fs::remove_file(target)))
 }
 
 fn cannot_write(path: &Path, cause: impl Into<WriteError>) -> BackupError {
@@ -250,7 +274,11 @@ impl Copy<'_> {
             match backup.step(STEP_PAGES).map_err(|cause| self.failed(cause))? {
                 StepResult::Done => return Ok(()),
                 StepResult::More => {}
-                stuck => unreachable!("{stuck:?}: the transaction is ours, and nobody else knows the other file"),
+                // Whoever else writes to the unfinished file does not know what it is.
+                stuck => {
+                    let cause = format!("another program has locked it ({stuck:?})");
+                    return Err(self.failed(io::Error::new(io::ErrorKind::ResourceBusy, cause)));
+                }
             }
             self.look_around()?;
             if self.log_bytes() < UNHURRIED_LOG_BYTES {
@@ -316,5 +344,63 @@ fn check_room(file: &Path, bytes: u64) -> Result<(), BackupError> {
             free_mb: space.free_bytes >> 20,
         }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty directory that goes away with the test.
+    struct Dir(std::path::PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Dir {
+            let dir = std::env::temp_dir().join(format!("openclaw-trace-{name}-{}", std::process::id()));
+            fs::create_dir(&dir).unwrap();
+            Dir(dir)
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    #[test]
+    fn a_name_that_somebody_takes_in_the_last_moment_stays_theirs() {
+        let dir = Dir::new("last-moment");
+        let (part, target) = (dir.0.join("b.db.part"), dir.0.join("b.db"));
+        for give in [by_link, by_claim] {
+            fs::write(&part, "backup").unwrap();
+            fs::write(&target, "theirs").unwrap();
+            assert_eq!(give(&part, &target).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert!(matches!(name(&part, &target), Err(BackupError::Taken { .. })));
+            assert_eq!((fs::read(&part).unwrap(), fs::read(&target).unwrap()), (b"backup".into(), b"theirs".into()));
+
+            fs::remove_file(&target).unwrap();
+            give(&part, &target).unwrap();
+            assert_eq!(fs::read(&target).unwrap(), b"backup");
+            assert!(!part.exists());
+            fs::remove_file(&target).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_copy_that_somebody_else_has_locked_is_an_error_and_no_end_of_the_program() {
+        let dir = Dir::new("locked");
+        let (source, part) = (dir.0.join("trace.db"), dir.0.join("b.db.part"));
+        let from = Connection::open(&source).unwrap();
+        from.execute_batch("CREATE TABLE t (x)").unwrap();
+        let other = Connection::open(&part).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let give_up: GiveUp = Arc::new(|| false);
+        let mut to = Connection::open(&part).unwrap();
+        to.busy_timeout(Duration::ZERO).unwrap();
+        let copy = Copy { from, source: &source, part: &part, give_up: &give_up };
+        let stuck = copy.copy(&mut to).unwrap_err();
+        assert!(matches!(stuck, BackupError::Target { .. }), "{stuck}");
+        assert!(stuck.to_string().contains("locked"), "{stuck}");
     }
 }
