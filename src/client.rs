@@ -6,12 +6,19 @@
 //! errors shows a header or the query of a URL.
 
 use std::io::{self, Read};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ureq::http::Response;
+use ureq::config::Config;
+use ureq::http::uri::Scheme;
+use ureq::http::{Response, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, SendBody};
+
+use crate::config::is_localhost;
 
 /// What a client is made with.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +113,7 @@ impl Client {
     /// [`Error::Unusable`] when `ca_pem` holds no certificate, [`Error::Cancelled`].
     pub fn new(config: &ClientConfig<'_>, cancel: Cancel) -> Result<Client, Error> {
         let tls = TlsConfig::builder().root_certs(config.ca_pem.map_or(Ok(RootCerts::WebPki), roots)?).build();
-        let agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .timeout_global(Some(config.timeout))
             .http_status_as_error(false)
             .max_redirects(0)
@@ -118,8 +125,8 @@ impl Client {
             .max_response_header_size(HEAD_BYTES_MAX)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
-            .build()
-            .new_agent();
+            .build();
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Names::default());
         {
             let mut state = cancel.lock();
             if state.yes {
@@ -183,6 +190,24 @@ fn roots(pem: &str) -> Result<RootCerts, Error> {
         return Err(Error::Unusable("the file of certificate authorities holds no certificate".to_owned()));
     }
     Ok(RootCerts::new_with_certs(&certificates))
+}
+
+/// Looks names up, but for `localhost`: what goes there unencrypted must not leave the machine.
+#[derive(Debug, Default)]
+struct Names(DefaultResolver);
+
+impl Resolver for Names {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        if !uri.host().is_some_and(is_localhost) {
+            return self.0.resolve(uri, config, timeout);
+        }
+        let of_scheme = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(of_scheme);
+        let mut addresses = self.empty();
+        addresses.push(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        addresses.push(SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
+        Ok(addresses)
+    }
 }
 
 fn read_answer(mut response: Response<Body>) -> Result<Answer, Error> {
@@ -261,6 +286,22 @@ mod tests {
         for text in ["", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "99999999999999999999"] {
             assert_eq!(seconds(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn localhost_is_this_machine_and_nobody_is_asked() {
+        let resolve = |url: &str| {
+            let never = NextTimeout {
+                after: ureq::unversioned::transport::time::Duration::NotHappening,
+                ..NextTimeout::default()
+            };
+            let addresses = Names::default().resolve(&url.parse().unwrap(), &Config::default(), never).unwrap();
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        for (url, port) in [("http://LocalHost/x", 80), ("https://localhost.", 443), ("http://localhost:9090", 9090)] {
+            assert_eq!(resolve(url), [format!("127.0.0.1:{port}"), format!("[::1]:{port}")], "{url}");
+        }
+        assert_eq!(resolve("http://192.0.2.1:8080"), ["192.0.2.1:8080"]);
     }
 
     #[test]

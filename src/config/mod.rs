@@ -299,6 +299,7 @@ impl Config {
     }
 }
 
+pub use reading::is_localhost;
 pub use shown::{masked_url, shown_duration};
 
 #[cfg(test)]

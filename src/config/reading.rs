@@ -122,7 +122,7 @@ impl Reading<'_> {
         };
         for address in &bind {
             let known = address.parse::<IpAddr>();
-            let loopback = known.as_ref().map_or(address == "localhost", IpAddr::is_loopback);
+            let loopback = known.as_ref().map_or(is_localhost(address), IpAddr::is_loopback);
             if known.is_err() && !is_host_name(address) {
                 self.faults
                     .push(format!("TRACE_BIND: expected IP addresses or host names without a port, got {address:?}"));
@@ -368,7 +368,7 @@ pub fn check_endpoint(url: &str) -> Result<(), &'static str> {
     if !host_ok || port.is_none() {
         return Err("a URL with a host and, if any, a port from 1 to 65535");
     }
-    let loopback = address.map_or(host == "localhost", |a| a.is_loopback());
+    let loopback = address.map_or(is_localhost(host), |a| a.is_loopback());
     match scheme {
         "https" => Ok(()),
         "http" if loopback => Ok(()),
@@ -377,6 +377,12 @@ pub fn check_endpoint(url: &str) -> Result<(), &'static str> {
         ),
         _ => Err(wanted),
     }
+}
+
+/// Whether this is the one name that always means this machine (RFC 6761, section 6.3). Nobody may be asked for it: where
+/// there is no `/etc/hosts`, as in an image with nothing but the program, a DNS server would answer what it likes.
+pub fn is_localhost(host: &str) -> bool {
+    host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case("localhost")
 }
 
 fn is_host_name(text: &str) -> bool {

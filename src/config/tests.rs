@@ -62,10 +62,22 @@ fn other_peoples_variables_are_left_alone() {
 #[test]
 fn an_open_bind_needs_a_token() {
     assert!(read(&[("TRACE_BIND", "127.0.0.1, ::1, localhost")]).is_ok());
+    assert!(read(&[("TRACE_BIND", "LocalHost,localhost.")]).is_ok());
+    assert!(faults(&[("TRACE_BIND", "localhost.example.org")])[0].contains("set TRACE_TOKEN"));
     assert!(faults(&[("TRACE_BIND", "127.0.0.1,0.0.0.0")])[0].contains("set TRACE_TOKEN"));
     assert!(faults(&[("TRACE_BIND", "fly-local-6pn")])[0].contains("set TRACE_TOKEN"));
     assert!(read(&[("TRACE_BIND", "fly-local-6pn,0.0.0.0"), ("TRACE_TOKEN", "t")]).is_ok());
     assert!(faults(&[("TRACE_BIND", "127.0.0.1:9090")])[0].contains("without a port"));
+}
+
+#[test]
+fn localhost_is_one_name_in_any_case_and_with_the_dot_of_the_root() {
+    for name in ["localhost", "LOCALHOST", "localhost.", "LocalHost."] {
+        assert!(is_localhost(name), "{name}");
+    }
+    for name in ["", ".", "localhost..", "localhosts", "a.localhost", "localhost.a", "127.0.0.1"] {
+        assert!(!is_localhost(name), "{name}");
+    }
 }
 
 #[test]
@@ -97,6 +109,7 @@ fn an_endpoint_is_a_url_that_keeps_secrets() {
         "http://127.0.0.1:8080/",
         "http://[::1]:1/in",
         "http://localhost/x",
+        "http://LOCALHOST.:8080/x",
         "https://[fdaa::3]/",
     ] {
         assert_eq!(check_endpoint(good), Ok(()), "{good}");
@@ -104,6 +117,7 @@ fn an_endpoint_is_a_url_that_keeps_secrets() {
     for bad in [
         "a.test",
         "http://a.test/",
+        "http://localhost.a.test/",
         "https://",
         "https://u:p@a.test/",
         "https://a.test:0/",

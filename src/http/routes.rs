@@ -10,6 +10,7 @@ use super::head::{Expect, Framing, Head};
 use super::ingest::{self, Signal};
 use super::limits::Limits;
 use super::{App, gzip, health};
+use crate::config::is_localhost;
 use crate::event::Table;
 use crate::exchange::{Method, Request, Response, media_type};
 use crate::otlp::Encoding;
@@ -259,7 +260,7 @@ fn is_own_origin(origin: &str, asked: Option<&str>, allowed: &[String]) -> bool 
 }
 
 fn is_allowed(name: &str, allowed: &[String]) -> bool {
-    name.eq_ignore_ascii_case("localhost") || allowed.iter().any(|a| a.eq_ignore_ascii_case(name))
+    is_localhost(name) || allowed.iter().any(|a| a.eq_ignore_ascii_case(name))
 }
 
 enum Host<'a> {
@@ -293,6 +294,7 @@ mod tests {
         for local in [
             "localhost",
             "LOCALHOST:9090",
+            "localhost.:9090",
             "127.0.0.1",
             "10.1.2.3:80",
             "[::1]:9090",

@@ -6,7 +6,7 @@
 mod asked;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use smol::future::FutureExt;
 
 use crate::clock::Clock;
 use crate::collect::{self, Collector, Sources};
-use crate::config::{Ack, Config, PushConfig, masked_url};
+use crate::config::{Ack, Config, PushConfig, is_localhost, masked_url};
 use crate::http::{self, App};
 use crate::logging;
 use crate::notify::Notify;
@@ -318,7 +318,24 @@ fn listen(config: &Config) -> io::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Once, at the start: nothing waits for the executor yet.
+/// Once, at the start: nothing waits for the executor yet. `localhost` is not asked for: it needs no token, so it must not
+/// become an address that other machines reach.
 fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if is_localhost(host) {
+        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into()]);
+    }
     Ok((host, port).to_socket_addrs()?.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_is_one_address_of_this_machine() {
+        for name in ["localhost", "LocalHost", "localhost."] {
+            assert_eq!(resolve(name, 7).unwrap(), ["127.0.0.1:7".parse().unwrap()], "{name}");
+        }
+        assert_eq!(resolve("::1", 7).unwrap(), ["[::1]:7".parse().unwrap()]);
+    }
 }

@@ -8,6 +8,7 @@ mod bad_days;
 mod collect;
 mod cuts;
 mod http;
+mod localhost;
 mod order_of_death;
 mod push;
 mod replay;
