@@ -17,8 +17,9 @@ use crate::support::{PATIENCE, read_only};
 const NO_SAMPLES: (&str, &str) = ("TRACE_METRICS_INTERVAL", "off");
 /// The agent's exit code after a stop that went as it should.
 const FLUSHED: i32 = 7;
-/// The agent. It leaves an orphan behind, and appends a line to `$DIR/agent` when that is done. Upon SIGTERM it takes far
-/// longer than a sidecar needs to stop, posts to what `$DIR/endpoint` names, and exits with [`FLUSHED`].
+/// The agent. It leaves an orphan behind, whose process id is the line in `$DIR/orphan`, and writes a line to `$DIR/agent`.
+/// Upon SIGTERM it takes far longer than a sidecar needs to stop, posts to what `$DIR/endpoint` names, and exits with
+/// [`FLUSHED`].
 const AGENT: &str = r#"
     flush() {
         sleep 0.5
@@ -27,7 +28,7 @@ const AGENT: &str = r#"
         exit 7
     }
     trap flush TERM
-    (sh -c 'sleep 0.1; echo gone > "$DIR/orphan"' &)
+    (sh -c 'echo $$ > "$DIR/orphan"; sleep 0.1' &)
     echo ready > "$DIR/agent"
     while :; do sleep 0.05; done"#;
 
@@ -82,8 +83,10 @@ impl House {
         House { dir, sidecar, in_namespace: above.first() == Some(&"unshare") }
     }
 
-    fn wait_for(&self, name: &str) {
-        wait_until(name, || fs::read_to_string(self.dir.join(name)).ok().filter(|text| text.ends_with('\n')));
+    /// The line in a file of this name.
+    fn wait_for(&self, name: &str) -> String {
+        let line = || Some(fs::read_to_string(self.dir.join(name)).ok()?.strip_suffix('\n')?.to_owned());
+        wait_until(name, line)
     }
 
     /// The main process; in a namespace, its PID 1.
@@ -114,19 +117,14 @@ impl House {
         assert_eq!(words, Ok(Some("last words".to_owned())), "{}", self.sidecar.log());
     }
 
-    /// Dead processes of the namespace that nobody has reaped.
-    fn zombies(&self) -> Vec<String> {
-        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let ours = namespace(&self.main().to_string());
-        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
-        let dead = |pid: &String| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
-        };
-        pids.filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()))
-            .filter(|pid| namespace(pid) == ours)
-            .filter(dead)
-            .collect()
+    /// Waits until the orphan has ended and been reaped. Until somebody does that, a dead process keeps its entry.
+    fn wait_orphan_gone(&self) {
+        let orphan = self.wait_for("orphan");
+        // Its number is one of the namespace, and so is this view of its processes.
+        let processes = PathBuf::from(format!("/proc/{}/root/proc", self.main()));
+        assert!(processes.join("1").exists(), "{} shows nothing", processes.display());
+        let of_it = processes.join(orphan);
+        wait_until("an end without zombies", || (!of_it.exists()).then_some(()));
     }
 }
 
@@ -171,8 +169,7 @@ fn the_agents_last_words_are_stored_whatever_the_main_process_is() {
             }
             let mut house = House::start(above, main, &[]);
             if house.in_namespace {
-                house.wait_for("orphan");
-                wait_until("an end without zombies", || house.zombies().is_empty().then_some(()));
+                house.wait_orphan_gone();
             }
             house.signal(signal);
             assert_eq!(house.exit_code(), FLUSHED, "{signal} {}", house.sidecar.log());
