@@ -15,7 +15,8 @@ machine.succeed("systemd-run --unit=load --property=StandardOutput=file:/var/tmp
 machine.wait_until_succeeds("test $(grep -c ^202 /var/tmp/load) -ge 100")
 with subtest("the disk is full"):
     # Somebody else fills it, and takes whatever the sidecar lets go, too.
-    machine.succeed(f"systemd-run --unit=fill bash -c 'while cat /dev/zero >>{STATE}/fill || sleep 0.2; do :; done'")
+    # With our PATH: a unit of NixOS finds no cat and no sleep.
+    machine.succeed(f"systemd-run --setenv=PATH --unit=fill bash -c 'while cat /dev/zero >>{STATE}/fill || sleep 0.2; do :; done'")
     machine.wait_until_succeeds("test $(grep -c ^503 /var/tmp/load) -ge 10")
     assert machine.succeed("python3 /etc/guest/health refusing").strip() == "store_full"
     machine.fail("curl --fail --silent http://127.0.0.1:9090/health")

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -104,11 +104,11 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
     stderr.write_all(&[b'x'; 64 << 10]).unwrap();
     let mut command = Command::new(PROGRAM);
     command.args(["run", "--", "sh", "-c", FLUSHING_AGENT]).env("DIR", dir.path()).env("TRACE_PORT", "0");
-    let mut run =
-        command.env("TRACE_DB_PATH", dir.join("trace.db")).stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
+    command.env("TRACE_DB_PATH", dir.join("trace.db")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+    let mut run = Run(command.spawn().unwrap());
     wait_for(&dir.join("agent"));
-    kill(Pid::from_raw(run.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-    let ended = wait_until("an end", || run.try_wait().unwrap());
+    kill(Pid::from_raw(run.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    let ended = wait_until("an end", || run.0.try_wait().unwrap());
     drop(unread);
     assert_eq!(ended.code(), Some(7));
     assert_eq!(events(&dir), ["last words"]);
@@ -448,6 +448,16 @@ fn an_agent_killed_for_want_of_memory_is_told_apart() {
     let rows =
         column(&dir.join("trace.db"), "SELECT error_type || ' ' || (attributes ->> 'oom_kills') FROM error_events");
     assert_eq!(rows, ["agent.oom_kill 1"]);
+}
+
+/// A process that does not outlive the test.
+struct Run(Child);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 /// A memory cgroup of version 1, below our own, gone with the test.
