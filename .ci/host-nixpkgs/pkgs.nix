@@ -48,6 +48,38 @@ let
   # What a tool is here: a name, because the sandbox has the machine's whole /usr.
   tool = name: mk name { } ''mkdir "$out"'';
 
+  # A tool that runCommand is given, and finds nowhere else: links to the machine's programs.
+  programs =
+    name: names:
+    mk name { } ''
+      mkdir -p "$out/bin"
+      for program in ${toString names}; do ln -s "$(command -v "$program")" "$out/bin/$program"; done
+    '';
+
+  # Of what nixpkgs' stdenvNoCC has (its coreutils, diffutils, gawk, gnugrep, gnutar, gzip, bash) the programs
+  # that the flake's scripts use. It has no compiler, and none of what belongs to one.
+  stdenvNoCC = programs "stdenv-no-cc" [
+    "awk"
+    "basename"
+    "bash"
+    "cat"
+    "cut"
+    "diff"
+    "dirname"
+    "grep"
+    "gzip"
+    "ln"
+    "mkdir"
+    "mktemp"
+    "mv"
+    "rm"
+    "sha256sum"
+    "stat"
+    "tar"
+    "tee"
+    "touch"
+  ];
+
   pkgs = {
     inherit lib pkgs;
     callPackage = lib.callPackageWith pkgs;
@@ -56,10 +88,11 @@ let
       static = true;
     };
 
+    binutils = programs "binutils" [ "readelf" ];
     cargo = tool "cargo";
     clippy = tool "clippy";
     curl = tool "curl";
-    jq = tool "jq";
+    jq = programs "jq" [ "jq" ];
     nixfmt-tree = tool "nixfmt-tree";
     python3 = tool "python3";
     rust-analyzer = tool "rust-analyzer";
@@ -72,9 +105,17 @@ let
     '';
 
     # trivial-builders' runCommand; of its attributes it takes any, as they are the script's environment.
+    # Its script has the tools that it is given and those of stdenvNoCC, and not the machine's.
     runCommand =
       name: environment: script:
-      mk name (removeAttrs environment [ "nativeBuildInputs" ]) script;
+      mk name (
+        removeAttrs environment [ "nativeBuildInputs" ]
+        // {
+          PATH = lib.concatMapStringsSep ":" (input: "${input}/bin") (
+            [ stdenvNoCC ] ++ environment.nativeBuildInputs or [ ]
+          );
+        }
+      ) script;
     # trivial-builders' writeText
     writeText = name: text: mk name { inherit text; } ''printf %s "$text" > "$out"'';
     # trivial-builders' mkShell
