@@ -10,8 +10,9 @@
   writeText,
 }:
 let
-  evaluated =
-    settings:
+  # With these settings, and what the machine's owner says of the unit itself.
+  evaluatedWith =
+    owner: settings:
     (lib.evalModules {
       modules = [
         ./nixos-options.nix
@@ -22,9 +23,12 @@ let
           }
           // settings;
         }
+        owner
       ];
       specialArgs = { inherit pkgs; };
     }).config;
+
+  evaluated = evaluatedWith { };
 
   # A package without a hash in its path, so that a unit can be written down.
   named = {
@@ -33,7 +37,10 @@ let
     outPath = "/openclaw-trace";
     meta.mainProgram = "openclaw-trace";
   };
-  unit = settings: (evaluated ({ package = named; } // settings)).systemd.services.openclaw-trace;
+  unitWith =
+    owner: settings:
+    (evaluatedWith owner ({ package = named; } // settings)).systemd.services.openclaw-trace;
+  unit = unitWith { };
   refusals =
     settings:
     map (assertion: assertion.message) (
@@ -55,10 +62,27 @@ let
       pushTokenFile = "/run/secrets/push";
       environmentFile = "/run/secrets/openclaw-trace";
     };
-    patient = unit {
-      agentCommand = [ "/bin/agent" ];
-      agentGrace = "none";
-    };
+    # The first way of those that agentCommand's description gives, and the second.
+    patient =
+      unitWith
+        {
+          systemd.services.openclaw-trace.environment.OPENCLAW_STATE_DIR = "/var/lib/openclaw-trace/openclaw";
+        }
+        {
+          agentCommand = [ "/bin/agent" ];
+          agentGrace = "none";
+        };
+    owned =
+      unitWith
+        {
+          systemd.services.openclaw-trace.serviceConfig = {
+            DynamicUser = false;
+            User = "openclaw";
+          };
+        }
+        {
+          agentCommand = [ "/bin/agent" ];
+        };
     agent = unit {
       agentCommand = [
         "/run/current-system/sw/bin/openclaw"

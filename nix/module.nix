@@ -76,7 +76,8 @@ let
     }
   ) "${lib.getExe cfg.package} check > $out";
 
-  # The agent is a program that nobody here knows: what confines the sidecar would break it.
+  # For the sidecar alone. An agent is a program that nobody here knows: this would break it, and what DynamicUser
+  # implies can already.
   confinement = {
     # Three threads at 5 MB, below 32 MB under attack; the rest is room for the file's pages.
     MemoryMax = "64M";
@@ -136,8 +137,18 @@ in
       description = ''
         Program and arguments of the agent. With it the unit's main process is
         `openclaw-trace run -- …`, which starts the sidecar and the agent, and on stopping stores the
-        agent's last flush before it exits with the agent's exit code. The unit is then not confined:
-        what the agent may do is for the unit's owner to say.
+        agent's last flush before it exits with the agent's exit code.
+
+        The agent is then confined by what systemd's `DynamicUser` brings along, and by nothing else: it is
+        a user that comes and goes with the unit, its home is `/`, it gains no privileges, and it can write
+        to `${stateDirectory}` and to a `/tmp` and `/var/tmp` of its own, but not to `~/.openclaw`. So
+        either tell it to keep its state where it can,
+
+            systemd.services.openclaw-trace.environment.OPENCLAW_STATE_DIR = "${stateDirectory}/openclaw";
+
+        or have the unit run as a user of yours, and the agent may do all that this user may:
+
+            systemd.services.openclaw-trace.serviceConfig = { DynamicUser = false; User = "openclaw"; };
       '';
     };
     environmentFile = mkOption {
