@@ -118,6 +118,13 @@ let
     # Not confinement, but as little for an agent: a bad configuration does not get better by itself.
     RestartPreventExitStatus = 78;
   };
+  # What stopping may take beyond drainTimeout and agentGrace. `serve` keeps to its drain: the rest is for a
+  # loaded machine to end a process. `run` takes 5 s at most to have the agent's end stored and 2 s past the
+  # drain until `serve` is gone, 7 s together; killed before that, it would lose what it is about to store.
+  stoppingAdds = {
+    serve = "5s";
+    run = "10s";
+  };
   privilegedPort = cfg.port != null && cfg.port > 0 && cfg.port < 1024;
 in
 {
@@ -157,7 +164,8 @@ in
       description = ''
         File of further variables, one `NAME=value` a line, that systemd reads when the unit starts: for
         secrets, where files of their own (`tokenFile`, `pushTokenFile`) do not fit. What it sets is not
-        checked when the system is built.
+        checked when the system is built. Leave `TRACE_DRAIN_TIMEOUT` and `TRACE_AGENT_GRACE` out of it: it
+        overrides the options, but the time that the unit has to stop is made from those.
       '';
     };
   }
@@ -229,14 +237,14 @@ in
         StateDirectoryMode = "0700";
         # Under `run` the agent must not get the signal from systemd and from its parent.
         KillMode = "mixed";
-        # systemd adds up what stands in one line: the agent, the drain, and what the kernel needs.
+        # systemd adds up what stands in one line.
         TimeoutStopSec =
           if cfg.agentCommand == null then
-            "${cfg.drainTimeout} 5s"
+            "${cfg.drainTimeout} ${stoppingAdds.serve}"
           else if cfg.agentGrace == "none" then
             "infinity"
           else
-            "${cfg.agentGrace} ${cfg.drainTimeout} 5s";
+            "${cfg.agentGrace} ${cfg.drainTimeout} ${stoppingAdds.run}";
         Restart = "on-failure";
         RestartSec = lib.mkDefault "1s";
         DynamicUser = lib.mkDefault true;

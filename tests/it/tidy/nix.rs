@@ -1,8 +1,10 @@
-//! That the NixOS module has the program's variables.
+//! That the NixOS module has the program's variables, and gives it the time to stop.
 
 use std::fs;
+use std::time::Duration;
 
 use openclaw_trace::config::VARIABLES;
+use openclaw_trace::run::STOPPING_ADDS;
 
 use super::source::root;
 
@@ -26,4 +28,19 @@ fn words_of(entry: &str) -> Vec<&str> {
     let strings: Vec<&str> = entry.split('"').skip(1).step_by(2).collect();
     let last = strings.len() - 1;
     vec![kind, strings[0], strings[last - 1], strings[last]]
+}
+
+#[test]
+fn the_unit_that_starts_the_agent_is_killed_only_when_run_would_have_ended() {
+    let module = fs::read_to_string(root().join("nix/module.nix")).unwrap();
+    let (_, adds) = module.split_once("stoppingAdds = {").unwrap();
+    let (_, run) = adds.split_once("run = \"").unwrap();
+    let (seconds, _) = run.split_once("s\";").unwrap();
+    let added = Duration::from_secs(seconds.parse().unwrap());
+    assert!(added > STOPPING_ADDS, "{added:?} added by the unit, {STOPPING_ADDS:?} by stopping");
+
+    let units = fs::read_to_string(root().join("nix/module-eval.json")).unwrap();
+    let units: serde_json::Value = serde_json::from_str(&units).unwrap();
+    let time = &units["agent"]["serviceConfig"]["TimeoutStopSec"];
+    assert_eq!(time.as_str().unwrap(), format!("1m 10s {seconds}s"), "grace, drain, and the rest");
 }
