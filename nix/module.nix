@@ -18,6 +18,7 @@ let
   optionOf =
     {
       name,
+      option,
       type,
       default,
       meaning,
@@ -31,8 +32,22 @@ let
         if secret then
           "File with the ${meaning} (`${name}`). Only systemd reads it, so it may be root's alone."
         else
-          "`${name}`: ${meaning}. With `null` the program's own default holds: ${default}.";
+          "`${name}`: ${meaning}. ${
+            moduleDefaults.${option} or "With `null` the program's own default holds: ${default}."
+          }";
     };
+
+  # Those whose default here is the module's, as the unit is made from them.
+  moduleDefaults = {
+    dbPath = "Here `${databaseDefault}`; it must be below `${stateDirectory}`, and cannot be `null`.";
+    drainTimeout = "Here `${drainDefault}`; it cannot be `null`, as the time that the unit has to stop is made from it.";
+    agentGrace = "With `agentCommand` it is `${graceDefault}` here, and cannot be `null`, as the time that the unit has to stop is made from it; without, nothing reads it.";
+  };
+  databaseDefault = "${stateDirectory}/openclaw-trace.db";
+  # The program's own.
+  drainDefault = "10s";
+  # The program's own is none: an agent that never stops would hold up the machine when it goes down.
+  graceDefault = "1m";
 
   inStore = path: lib.hasPrefix "${builtins.storeDir}/" (toString path);
 
@@ -190,21 +205,23 @@ in
         ]
       ++ [
         {
-          assertion = lib.hasPrefix "${stateDirectory}/" cfg.dbPath;
+          assertion = cfg.dbPath != null && lib.hasPrefix "${stateDirectory}/" cfg.dbPath;
           message = "services.openclaw-trace.dbPath: the unit can write below ${stateDirectory} only";
         }
         {
-          assertion = cfg.drainTimeout != null && (cfg.agentCommand == null || cfg.agentGrace != null);
-          message = "services.openclaw-trace.drainTimeout, agentGrace: the time that the unit has to stop is made from these";
+          assertion = cfg.drainTimeout != null;
+          message = "services.openclaw-trace.drainTimeout: the time that the unit has to stop is made from it";
+        }
+        {
+          assertion = cfg.agentCommand == null || cfg.agentGrace != null;
+          message = "services.openclaw-trace.agentGrace: the time that the unit has to stop is made from it";
         }
       ];
 
     services.openclaw-trace = {
-      dbPath = lib.mkDefault "${stateDirectory}/openclaw-trace.db";
-      # The program's own; named here because the time to stop is made from it.
-      drainTimeout = lib.mkDefault "10s";
-      # An agent that never stops would hold up the machine when it goes down.
-      agentGrace = lib.mkIf (cfg.agentCommand != null) (lib.mkDefault "1m");
+      dbPath = lib.mkDefault databaseDefault;
+      drainTimeout = lib.mkDefault drainDefault;
+      agentGrace = lib.mkIf (cfg.agentCommand != null) (lib.mkDefault graceDefault);
     };
 
     # A machine of another architecture cannot be asked here.
