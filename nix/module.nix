@@ -30,7 +30,7 @@ let
       default = null;
       description =
         if secret then
-          "File with the ${meaning} (`${name}`). Only systemd reads it, so it may be root's alone."
+          "File with the ${meaning} (`${name}`). systemd reads it, so it may be root's alone, and gives the unit a copy: with `agentCommand` the agent, which runs as the same user, can read that as well."
         else
           "`${name}`: ${meaning}. ${
             moduleDefaults.${option} or "With `null` the program's own default holds: ${default}."

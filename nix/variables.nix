@@ -17,7 +17,7 @@ let
       ;
     secret = false;
   };
-  # The option names a file; the unit is given its contents, and nobody else.
+  # The option names a file, of which the unit is given a copy.
   secret =
     name: option: default: meaning:
     variable name option types.path default meaning // { secret = true; };
