@@ -2,9 +2,10 @@
 #
 # The program is copied to /openclaw-trace, not linked into a Nix store: the root then holds what it
 # says, and an image built from this one finds it at a path that never changes.
+#
+# Not for callPackage, which would give `build` or `contents` whatever nixpkgs may come to call so.
+{ dockerTools, lib }:
 {
-  dockerTools,
-  lib,
   openclaw-trace,
   build ? dockerTools.buildLayeredImage,
   contents ? [ ],

@@ -2,7 +2,7 @@
 { pkgs }:
 let
   static = pkgs.pkgsStatic.callPackage ./package.nix { };
-  mkImage = pkgs.callPackage ../images/image.nix;
+  mkImage = import ../images/image.nix { inherit (pkgs) dockerTools lib; };
 in
 rec {
   default = openclaw-trace;
