@@ -155,8 +155,6 @@ let
         path: values:
         if all (value: isAttrs value && !(value ? outPath)) values then
           (types.attrsOf types.anything).merge path values
-        else if all isList values then
-          concatLists values
         else
           equal path values;
     };
