@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ impl Sidecar {
 
     /// Any command that starts one, with the variables that every one gets.
     pub fn launch(mut command: Command, db: &Path, env: &[(&str, &str)]) -> Sidecar {
+        hand_down_no_ignored_signal();
         // The tools of an agent are not below /usr on every machine.
         let path = std::env::var_os("PATH").map(|path| ("PATH", path));
         command.env_clear().envs(path).env("TRACE_PORT", "0").env("TRACE_DB_PATH", db).envs(env.iter().copied());
@@ -163,6 +164,22 @@ impl Drop for Sidecar {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Whoever starts the tests may have them ignore signals (nohup does, and so does a shell's `&`), and every child would
+/// inherit that. A handler it does not inherit.
+fn hand_down_no_ignored_signal() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+        let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+            if ignored >> (signal as u32 - 1) & 1 == 1 {
+                signal_hook::flag::register(signal as i32, Arc::default()).unwrap();
+            }
+        }
+    });
 }
 
 /// Both laws of nothing vanishing uncounted, as `/health` tells them.
