@@ -209,7 +209,7 @@ impl Serving {
         self.starts > 1 || !self.is_running()
     }
 
-    /// Whether one of them ever has.
+    /// Whether one of them has ever listened.
     pub(super) fn has_listened(&self) -> bool {
         self.addresses.is_some()
     }

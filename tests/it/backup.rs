@@ -17,11 +17,9 @@ use serde_json::{Value, json};
 use crate::cuts::found::{Found, sound, trace_ids};
 use crate::cuts::load::Load;
 use crate::support::dir::TempDir;
-use crate::support::sidecar::{PROGRAM, Sidecar, check_laws, run};
+use crate::support::read_only;
+use crate::support::sidecar::{NO_SAMPLES, PROGRAM, Sidecar, check_laws, run};
 use crate::support::sink::Sink;
-use crate::support::{PATIENCE, read_only};
-
-const NO_SAMPLES: (&str, &str) = ("TRACE_METRICS_INTERVAL", "off");
 
 /// Posts so many rows of about a kilobyte, and returns when they are stored. Says their ids.
 fn post(sidecar: &Sidecar, rows: usize) -> HashSet<String> {
@@ -42,13 +40,8 @@ fn database(dir: &TempDir) -> PathBuf {
     let db = dir.join("trace.db");
     let sidecar = Sidecar::start(&db, &[NO_SAMPLES]);
     post(&sidecar, 4000);
-    stop(sidecar);
+    sidecar.stop();
     db
-}
-
-fn stop(mut sidecar: Sidecar) {
-    sidecar.signal(Signal::SIGTERM);
-    assert_eq!(sidecar.exit_within(PATIENCE), Some(0), "{}", sidecar.log());
 }
 
 fn back_up(db: &Path, file: &Path) -> Output {
@@ -108,7 +101,7 @@ fn a_backup_under_load_restores_to_every_row_that_was_acknowledged_before_it_beg
     check_laws(&health);
     assert_eq!(health["database"]["rows"]["llm_traces"]["present"].to_string(), made["llm_traces"]);
     let after = post(&restored, 1);
-    stop(restored);
+    restored.stop();
 
     assert_eq!(sound(&db, "integrity_check"), "ok");
     let there = ids(&db);
@@ -135,7 +128,7 @@ fn a_restored_file_is_the_same_instance_and_pushes_what_was_pushed_after_it_agai
     let first = pushed(&sidecar, 3);
     facts(&back_up(&db, &file));
     let second = pushed(&sidecar, 3);
-    stop(sidecar);
+    sidecar.stop();
     let instance = |db: &Path| -> String {
         read_only(db).query_row("SELECT value FROM meta WHERE key = 'instance_id'", [], |row| row.get(0)).unwrap()
     };
@@ -146,7 +139,7 @@ fn a_restored_file_is_the_same_instance_and_pushes_what_was_pushed_after_it_agai
     let restored = Sidecar::start(&db, &env);
     // Its ids in the file are those that the lost rows had: the remote must not care.
     let third = pushed(&restored, 4);
-    stop(restored);
+    restored.stop();
     let times = |wanted: &HashSet<String>| {
         let rows = sink.seen().iter().flat_map(|seen| seen.rows()).collect::<Vec<_>>();
         rows.iter().filter(|(_, id)| wanted.contains(id)).count()
@@ -159,8 +152,8 @@ fn a_restored_file_is_the_same_instance_and_pushes_what_was_pushed_after_it_agai
     let early = post(&other, 2);
     facts(&back_up(&dir.join("other.db"), &dir.join("early.db")));
     other.kill();
-    stop(Sidecar::start(&dir.join("other.db"), &env));
-    stop(Sidecar::start(&dir.join("early.db"), &env));
+    Sidecar::start(&dir.join("other.db"), &env).stop();
+    Sidecar::start(&dir.join("early.db"), &env).stop();
     assert_eq!(times(&early), 4, "the same ids, twice: the receiver knows them");
 }
 

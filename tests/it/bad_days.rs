@@ -8,14 +8,13 @@ use std::path::Path;
 use std::process::Output;
 use std::thread;
 
-use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
 use crate::support::dir::TempDir;
 use crate::support::otlp::large_spans;
-use crate::support::sidecar::{Sidecar, check_laws, run, wait_until};
+use crate::support::sidecar::{NO_SAMPLES, Sidecar, check_laws, run, wait_until};
 use crate::support::{PATIENCE, read_only};
 
 /// A volume that some thousand rows fill.
@@ -67,16 +66,9 @@ fn rows(db: &Path) -> usize {
     read_only(db).query_row("SELECT count(*) FROM llm_traces", [], |row| row.get::<_, i64>(0)).unwrap() as usize
 }
 
-fn stop(mut sidecar: Sidecar) {
-    sidecar.signal(Signal::SIGTERM);
-    assert_eq!(sidecar.exit_within(PATIENCE), Some(0), "{}", sidecar.log());
-}
-
 fn pruned_for_the_disk(health: &Value) -> u64 {
     health["database"]["rows"]["llm_traces"]["pruned"]["disk"].as_u64().unwrap()
 }
-
-const NO_SAMPLES: (&str, &str) = ("TRACE_METRICS_INTERVAL", "off");
 
 #[test]
 fn a_volume_full_of_rows_that_may_go_takes_new_ones_for_ever() {
@@ -92,7 +84,7 @@ fn a_volume_full_of_rows_that_may_go_takes_new_ones_for_ever() {
     check_laws(&health);
     assert!(pruned_for_the_disk(&health) > 0, "the volume was never full: {health}");
     assert_eq!(health["events"]["stored"], 4 * VOLUME_BYTES / BATCH_BYTES * ROWS);
-    stop(sidecar);
+    sidecar.stop();
     assert_eq!(health["database"]["rows"]["llm_traces"]["present"], rows(&db));
 }
 
@@ -113,7 +105,7 @@ fn a_stranger_that_fills_the_volume_costs_old_rows_that_may_go_and_no_new_ones()
     let health = sidecar.wait_health("an end of refusing", |status, _| status == 200);
     check_laws(&health);
     assert!(pruned_for_the_disk(&health) > 0, "{health}");
-    stop(sidecar);
+    sidecar.stop();
     assert_eq!(health["database"]["rows"]["llm_traces"]["present"], rows(&db));
 }
 
@@ -146,7 +138,7 @@ fn a_full_volume_of_rows_that_must_stay_refuses_says_why_and_recovers_by_itself(
     assert_eq!(status, 200, "{health}");
     check_laws(&health);
     assert_eq!(health["events"]["stored"], acknowledged);
-    stop(sidecar);
+    sidecar.stop();
     assert_eq!(rows(&db), acknowledged);
 }
 
@@ -170,7 +162,7 @@ fn a_start_on_a_full_volume_refuses_until_there_is_room() {
     post_until_taken(&mut client);
     let stored = rows(&db);
     assert!(stored > acknowledged * ROWS, "{stored} rows, {acknowledged} requests before");
-    stop(sidecar);
+    sidecar.stop();
 }
 
 #[test]
@@ -182,7 +174,7 @@ fn a_second_instance_on_the_same_file_is_refused_and_the_first_goes_on() {
     assert_eq!(second.exit_within(PATIENCE), Some(1));
     assert!(second.log().contains("another openclaw-trace (pid "), "{}", second.log());
     assert!(taken(&post(&mut first.client())));
-    stop(first);
+    first.stop();
     assert_eq!(rows(&db), ROWS);
 }
 
@@ -260,7 +252,7 @@ fn health_exits_0_only_when_a_sidecar_takes_events() {
     let well = run(&["health"], &[("TRACE_PORT", &port), ("HOME", "/")]);
     assert_eq!(well.status.code(), Some(0), "{well:?}");
     assert!(text(&well.stdout).starts_with("{\"status\":\"ok\""), "{well:?}");
-    stop(sidecar);
+    sidecar.stop();
     let gone = run(&["health", &format!("http://{address}")], &[]);
     assert_eq!(gone.status.code(), Some(1), "{gone:?}");
     assert!(text(&gone.stderr).contains("does not answer"), "{gone:?}");
@@ -365,7 +357,7 @@ fn a_storm_of_large_bodies_of_every_kind_stays_within_bounds() {
         });
     }
     check_after_attack(&sidecar);
-    stop(sidecar);
+    sidecar.stop();
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -14,7 +14,7 @@ use openclaw_trace::event::Table;
 use self::found::{Found, sound, trace_ids};
 use self::load::{Load, Sent};
 use crate::support::dir::TempDir;
-use crate::support::sidecar::{Sidecar, check_laws};
+use crate::support::sidecar::{NO_SAMPLES, Sidecar, check_laws};
 use crate::support::sink::{Say, Sink};
 use crate::support::{PATIENCE, read_only};
 
@@ -74,7 +74,7 @@ fn what_was_acknowledged_survives_two_hundred_cuts_by_kill() {
     assert!(kept > 0 && lost > 0, "no cut fell inside a commit: {kept} kept, {lost} lost");
 
     // Without samples of its own, so that the accounts stay as they are.
-    let mut sidecar = Sidecar::start(&db, &[KEEP_ALL[0], ("TRACE_METRICS_INTERVAL", "off")]);
+    let mut sidecar = Sidecar::start(&db, &[KEEP_ALL[0], NO_SAMPLES]);
     let (status, health) = sidecar.health();
     assert_eq!(status, 200, "{health}");
     check_laws(&health);

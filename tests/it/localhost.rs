@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::PATIENCE;
 use crate::support::dir::TempDir;
-use crate::support::sidecar::{PROGRAM, Sidecar};
+use crate::support::sidecar::{NO_SAMPLES, PROGRAM, Sidecar};
 use crate::support::sink::Sink;
 
 /// Runs its further arguments where both files are those of the directory.
@@ -38,7 +38,7 @@ fn localhost_needs_no_hosts_file_to_be_listened_on_pushed_to_and_asked() {
         ("TRACE_BIND", "Localhost."),
         ("TRACE_PUSH_ENDPOINT", endpoint.as_str()),
         ("TRACE_PUSH_INTERVAL", "1s"),
-        ("TRACE_METRICS_INTERVAL", "off"),
+        NO_SAMPLES,
     ];
     let mut sidecar = Sidecar::launch(without_names(&dir, &[PROGRAM]), &dir.join("trace.db"), &env);
     let address = sidecar.address();

@@ -10,11 +10,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::dir::TempDir;
-use crate::support::sidecar::{PROGRAM, Sidecar, wait_until};
+use crate::support::read_only;
+use crate::support::sidecar::{NO_SAMPLES, PROGRAM, Sidecar, wait_until};
 use crate::support::sink::{Say, Sink};
-use crate::support::{PATIENCE, read_only};
 
-const NO_SAMPLES: (&str, &str) = ("TRACE_METRICS_INTERVAL", "off");
 /// The agent's exit code after a stop that went as it should.
 const FLUSHED: i32 = 7;
 /// The agent. It leaves an orphan behind, whose process id is the line in `$DIR/orphan`, and writes a line to `$DIR/agent`.
@@ -76,9 +75,9 @@ impl House {
             Main::Run => vec![PROGRAM, "run", "--"],
             Main::StartSh(shell) => [shell, &[script.to_str().unwrap()]].concat(),
         };
-        // Whoever runs the tests in the background ignores SIGINT, and a shell cannot trap what is ignored at its start.
-        let mut command = Command::new("env");
-        command.arg("--default-signal").args(above).args(main).args(["sh", "-c", agent]);
+        let words = [above, &main, &["sh", "-c", agent]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         let sidecar = Sidecar::launch(command, &dir.join("trace.db"), &env);
         House { dir, sidecar, in_namespace: above.first() == Some(&"unshare") }
     }
@@ -106,7 +105,7 @@ impl House {
     }
 
     fn exit_code(&mut self) -> i32 {
-        self.sidecar.exit_within(PATIENCE).unwrap_or_else(|| panic!("it does not end:\n{}", self.sidecar.log()))
+        self.sidecar.exit_code()
     }
 
     fn check_last_words(&self) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::client::{Answer, Client};
 use crate::support::dir::TempDir;
-use crate::support::sidecar::{Sidecar, check_laws};
+use crate::support::sidecar::{NO_SAMPLES, Sidecar, check_laws};
 use crate::support::{PATIENCE, read_only};
 
 /// Each traces body, how many spans it has, and the rows that these are. Made from the bodies with Python's
@@ -161,9 +161,6 @@ fn captures_of(word: &str) -> Vec<(String, Capture)> {
     named.collect()
 }
 
-/// So that nothing is counted but what was sent.
-const NO_SAMPLES: [(&str, &str); 1] = [("TRACE_METRICS_INTERVAL", "off")];
-
 /// Events that were stored, that were there already, and that are no rows.
 fn settled(health: &Value) -> [u64; 3] {
     ["stored", "duplicate", "ignored"].map(|name| health["events"][name].as_u64().unwrap())
@@ -178,7 +175,7 @@ fn what_openclaw_sent_becomes_the_rows_of_its_model_calls_and_again_no_row() {
     let captured = captures_of("traces");
     assert_eq!(captured.len(), BODIES.len());
 
-    let mut sidecar = Sidecar::start(&db, &NO_SAMPLES);
+    let mut sidecar = Sidecar::start(&db, &[NO_SAMPLES]);
     let (mut client, host) = (sidecar.client(), sidecar.address().to_string());
     let mut last = 0;
     for (name, capture) in &captured {
@@ -196,7 +193,7 @@ fn what_openclaw_sent_becomes_the_rows_of_its_model_calls_and_again_no_row() {
     sidecar.signal(Signal::SIGTERM);
     assert_eq!(sidecar.exit_within(PATIENCE), Some(0), "{}", sidecar.log());
 
-    let sidecar = Sidecar::start(&db, &NO_SAMPLES);
+    let sidecar = Sidecar::start(&db, &[NO_SAMPLES]);
     let (mut client, host) = (sidecar.client(), sidecar.address().to_string());
     for (name, capture) in &captured {
         assert_eq!(capture.send(&mut client, &host).status, 200, "{name}");
@@ -210,7 +207,7 @@ fn what_openclaw_sent_becomes_the_rows_of_its_model_calls_and_again_no_row() {
 #[test]
 fn logs_and_metrics_of_openclaw_are_acknowledged_and_counted() {
     let dir = TempDir::new("replay-others");
-    let sidecar = Sidecar::start(&dir.join("trace.db"), &NO_SAMPLES);
+    let sidecar = Sidecar::start(&dir.join("trace.db"), &[NO_SAMPLES]);
     let (mut client, host) = (sidecar.client(), sidecar.address().to_string());
     for signal in ["logs", "metrics"] {
         let captured = captures_of(signal);

@@ -13,10 +13,9 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::support::dir::TempDir;
-use crate::support::sidecar::{self, PROGRAM, Sidecar, check_laws, wait_until};
+use crate::support::sidecar::{self, NO_SAMPLES, PROGRAM, Sidecar, check_laws, wait_until};
 use crate::support::{PATIENCE, read_only};
 
-const NO_SAMPLES: (&str, &str) = ("TRACE_METRICS_INTERVAL", "off");
 /// For SIGTERM: takes a while, posts a last event, and exits with 7. It appends its own process id to `$DIR/agent`
 /// when it is ready for it.
 const FLUSHING_AGENT: &str = r#"
@@ -45,10 +44,6 @@ fn agent_of(dir: &TempDir) -> Pid {
     Pid::from_raw(wait_for(&dir.join("agent")).trim().parse().unwrap())
 }
 
-fn exit_code(sidecar: &mut Sidecar) -> i32 {
-    sidecar.exit_within(PATIENCE).unwrap_or_else(|| panic!("it does not end:\n{}", sidecar.log()))
-}
-
 fn events(dir: &TempDir) -> Vec<String> {
     column(&dir.join("trace.db"), "SELECT name FROM custom_events ORDER BY id")
 }
@@ -73,7 +68,7 @@ fn the_end_of_the_agent_is_the_exit_code_and_a_crash_is_a_row() {
     ] {
         let dir = TempDir::new("run-end");
         let mut sidecar = run(&dir, &[], agent);
-        assert_eq!(exit_code(&mut sidecar), code, "{}", sidecar.log());
+        assert_eq!(sidecar.exit_code(), code, "{}", sidecar.log());
         let rows = column(
             &dir.join("trace.db"),
             "SELECT json_array(error_type, message, severity, component, source, handled, attributes) FROM error_events",
@@ -121,7 +116,7 @@ fn an_end_that_somebody_asked_for_is_no_crash() {
         let mut sidecar = run(&dir, &[], r#"echo $$ > "$DIR/agent"; exec sleep 1000"#);
         wait_for(&dir.join("agent"));
         sidecar.signal(signal);
-        assert_eq!(exit_code(&mut sidecar), code, "{}", sidecar.log());
+        assert_eq!(sidecar.exit_code(), code, "{}", sidecar.log());
         assert_eq!(column(&dir.join("trace.db"), "SELECT message FROM error_events"), [""; 0]);
     }
 }
@@ -137,7 +132,7 @@ fn an_agent_that_cannot_be_started_is_told_as_a_shell_would() {
     fs::write(&script, "exit \"$1\"").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let mut sidecar = Sidecar::run(&db, &[NO_SAMPLES], &[script.to_str().unwrap(), "0"]);
-    assert_eq!(exit_code(&mut sidecar), 0, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 0, "{}", sidecar.log());
     // Its row must still be a line that serve takes.
     let endless = "x".repeat(20_000);
     let not_executable = not_executable.to_str().unwrap();
@@ -145,7 +140,7 @@ fn an_agent_that_cannot_be_started_is_told_as_a_shell_would() {
         [("/no/such/program", 127), ("no-such-program", 127), (not_executable, 126), (endless.as_str(), 126)]
     {
         let mut sidecar = Sidecar::run(&db, &[NO_SAMPLES], &[agent]);
-        assert_eq!(exit_code(&mut sidecar), code, "{}", sidecar.log());
+        assert_eq!(sidecar.exit_code(), code, "{}", sidecar.log());
     }
     assert_eq!(column(&db, "SELECT error_type FROM error_events"), ["agent.exit"; 4]);
     let wrong = sidecar::run(&["run"], &[]);
@@ -158,7 +153,7 @@ fn the_agent_gets_clean_signals_an_endpoint_and_no_secret() {
     let dir = TempDir::new("run-env");
     let vars = [("TRACE_TOKEN", "to/ken"), ("TRACE_PUSH_TOKEN", "secret"), ("TRACE_LOG", "info"), ("OTHER", "kept")];
     let mut sidecar = run(&dir, &vars, r#"env > "$DIR/env"; ls -l /proc/self/fd > "$DIR/fds""#);
-    assert_eq!(exit_code(&mut sidecar), 0, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 0, "{}", sidecar.log());
     let env = fs::read_to_string(dir.join("env")).unwrap();
     let value = |name: &str| env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
     assert_eq!(value("OTEL_EXPORTER_OTLP_ENDPOINT"), Some(format!("http://{}", sidecar.address())));
@@ -169,7 +164,7 @@ fn the_agent_gets_clean_signals_an_endpoint_and_no_secret() {
     // A program that sets no signal itself, as shells do.
     let status = dir.join("status");
     let copy = ["cp", "/proc/self/status", status.to_str().unwrap()];
-    assert_eq!(exit_code(&mut Sidecar::run(&dir.join("trace.db"), &vars, &copy)), 0);
+    assert_eq!(Sidecar::run(&dir.join("trace.db"), &vars, &copy).exit_code(), 0);
     let status = fs::read_to_string(status).unwrap();
     let mask = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -192,7 +187,7 @@ fn a_signal_stops_the_agent_first_and_its_last_words_are_stored() {
         let mut sidecar = run(&dir, &[], &agent);
         wait_for(&dir.join("agent"));
         sidecar.signal(signal);
-        assert_eq!(exit_code(&mut sidecar), 7, "{}", sidecar.log());
+        assert_eq!(sidecar.exit_code(), 7, "{}", sidecar.log());
         assert!(!dir.join("trace.db-wal").exists(), "the sidecar closed the file in order");
         assert_eq!(events(&dir), ["last words"]);
         assert_eq!(column(&dir.join("trace.db"), "SELECT message FROM error_events"), [""; 0], "it was asked to");
@@ -210,7 +205,7 @@ fn a_signal_to_everybody_at_once_does_not_end_the_sidecar_before_the_agent() {
     }
     kill(agent, Signal::SIGTERM).unwrap();
     sidecar.signal(Signal::SIGTERM);
-    assert_eq!(exit_code(&mut sidecar), 7, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 7, "{}", sidecar.log());
     assert_eq!(events(&dir), ["last words"]);
     assert_eq!(sidecar.serve_pids().len(), 1, "serve was not started again: {}", sidecar.log());
 }
@@ -235,7 +230,7 @@ fn other_signals_reach_the_agent_as_well() {
         assert_eq!(heard.lines().last(), Some(&signal.as_str()[3..]));
     }
     sidecar.signal(Signal::SIGTERM);
-    assert_eq!(exit_code(&mut sidecar), 0);
+    assert_eq!(sidecar.exit_code(), 0);
 }
 
 #[test]
@@ -261,7 +256,7 @@ fn a_dead_serve_is_back_on_its_port_and_the_agent_does_not_notice() {
     }
     check_laws(&sidecar.health().1);
     sidecar.signal(Signal::SIGTERM);
-    assert_eq!(exit_code(&mut sidecar), 7, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 7, "{}", sidecar.log());
     acknowledged.push("last words".to_owned());
     assert_eq!(events(&dir), acknowledged);
     assert_eq!(fs::read_to_string(dir.join("agent")).unwrap(), agent, "the agent is the one that was started first");
@@ -271,7 +266,7 @@ fn a_dead_serve_is_back_on_its_port_and_the_agent_does_not_notice() {
 fn a_wrong_variable_costs_the_telemetry_and_never_the_agent() {
     let dir = TempDir::new("run-wrong");
     let mut sidecar = run(&dir, &[("TRACE_RETENTION", "ever")], r#"env > "$DIR/env"; exit 5"#);
-    assert_eq!(exit_code(&mut sidecar), 5, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 5, "{}", sidecar.log());
     sidecar.wait_line("TRACE_RETENTION: expected ");
     sidecar.wait_line("nothing is recorded");
     assert!(!fs::read_to_string(dir.join("env")).unwrap().contains("OTEL_"), "there is nobody to send to");
@@ -285,7 +280,7 @@ fn a_serve_that_cannot_start_does_not_keep_the_agent_waiting_and_its_port_gets_n
     let port = other.address().port().to_string();
     let vars = [("TRACE_PORT", port.as_str()), ("TRACE_TOKEN", "hush")];
     let mut sidecar = run(&dir, &vars, r#"env > "$DIR/env"; exit 4"#);
-    assert_eq!(exit_code(&mut sidecar), 4, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 4, "{}", sidecar.log());
     let env = fs::read_to_string(dir.join("env")).unwrap();
     assert!(env.contains(&format!("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{port}\n")) && !env.contains("hush"));
     sidecar.wait_line("serve does not listen yet");
@@ -300,7 +295,7 @@ fn a_serve_that_lived_long_is_not_started_again_at_the_end() {
     let dir = TempDir::new("run-long");
     // Longer than what makes a dead serve come back at once.
     let mut sidecar = run(&dir, &[], "sleep 10.2; exit 6");
-    assert_eq!(exit_code(&mut sidecar), 6, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 6, "{}", sidecar.log());
     assert_eq!(sidecar.serve_pids().len(), 1, "{}", sidecar.log());
 }
 
@@ -311,7 +306,7 @@ fn a_serve_that_hangs_is_killed_when_its_time_to_stop_is_over() {
     wait_for(&dir.join("agent"));
     kill(sidecar.serve_pids()[0], Signal::SIGSTOP).unwrap();
     kill(agent_of(&dir), Signal::SIGKILL).unwrap();
-    assert_eq!(exit_code(&mut sidecar), 137, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 137, "{}", sidecar.log());
     sidecar.wait_line("the end of the agent is not stored");
     sidecar.wait_line("serve did not stop in time and is killed");
 }
@@ -326,7 +321,7 @@ fn the_end_of_an_agent_is_stored_once_by_the_serve_after_the_one_that_died_of_it
     kill(agent_of(&dir), Signal::SIGKILL).unwrap();
     sidecar.wait_line("the agent was ended by SIGKILL");
     kill(serve, Signal::SIGKILL).unwrap();
-    assert_eq!(exit_code(&mut sidecar), 137, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 137, "{}", sidecar.log());
     assert_eq!(column(&dir.join("trace.db"), "SELECT error_type FROM error_events"), ["agent.signal"]);
 }
 
@@ -341,14 +336,14 @@ fn whatever_we_were_started_to_ignore_the_end_of_a_child_is_seen_and_a_hang_up_i
     };
     let above = ["python3", "-c", &ignoring("SIGCHLD")];
     let mut sidecar = Sidecar::run_below(&above, &db, &[NO_SAMPLES], &["sh", "-c", "exit 3"]);
-    assert_eq!(exit_code(&mut sidecar), 3, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 3, "{}", sidecar.log());
 
     // A stop that was ignored before is meant all the same.
     let above = ["python3", "-c", &ignoring("SIGTERM")];
     let mut sidecar = Sidecar::run_below(&above, &db, &[NO_SAMPLES], &["sleep", "1000"]);
     sidecar.wait_line("agent started");
     sidecar.signal(Signal::SIGTERM);
-    assert_eq!(exit_code(&mut sidecar), 143, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 143, "{}", sidecar.log());
 
     // As nohup does it.
     let above = ["python3", "-c", &ignoring("SIGHUP")];
@@ -357,7 +352,7 @@ fn whatever_we_were_started_to_ignore_the_end_of_a_child_is_seen_and_a_hang_up_i
     wait_for(&dir.join("agent"));
     sidecar.signal(Signal::SIGHUP);
     sidecar.signal(Signal::SIGTERM);
-    assert_eq!(exit_code(&mut sidecar), 7, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 7, "{}", sidecar.log());
 }
 
 #[test]
@@ -367,7 +362,7 @@ fn an_agent_that_does_not_stop_is_killed_with_all_it_started_when_its_grace_is_o
     let mut sidecar = run(&dir, &[("TRACE_AGENT_GRACE", "150ms")], agent);
     let child = wait_for(&dir.join("agent"));
     sidecar.signal(Signal::SIGTERM);
-    assert_eq!(exit_code(&mut sidecar), 128 + 9, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 128 + 9, "{}", sidecar.log());
     sidecar.wait_line("did not stop within TRACE_AGENT_GRACE");
     wait_until("its child to be gone", || {
         let status = fs::read_to_string(format!("/proc/{}/stat", child.trim()));
@@ -386,7 +381,7 @@ fn an_agent_that_has_left_its_process_group_is_killed_all_the_same() {
     let mut sidecar = Sidecar::run(&dir.join("trace.db"), &env, &["python3", "-c", agent]);
     wait_for(&dir.join("agent"));
     sidecar.signal(Signal::SIGTERM);
-    assert_eq!(exit_code(&mut sidecar), 137, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 137, "{}", sidecar.log());
 }
 
 #[test]
@@ -423,14 +418,14 @@ fn a_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
     assert_eq!(alone.health().0, 200);
     alone.signal(Signal::SIGTERM);
     assert_eq!(heard(), "STOPPING=1");
-    assert_eq!(exit_code(&mut alone), 0);
+    assert_eq!(alone.exit_code(), 0);
 
     let mut both = Sidecar::run(&dir.join("both.db"), &env, &["sh", "-c", FLUSHING_AGENT]);
     assert_eq!(heard(), "READY=1");
     wait_for(&dir.join("agent"));
     both.signal(Signal::SIGTERM);
     assert_eq!(heard(), "STOPPING=1", "said once, by run");
-    assert_eq!(exit_code(&mut both), 7);
+    assert_eq!(both.exit_code(), 7);
     manager.set_nonblocking(true).unwrap();
     assert!(manager.recv(&mut [0; 64]).is_err(), "nothing else was said");
 }
@@ -444,7 +439,7 @@ fn an_agent_killed_for_want_of_memory_is_told_apart() {
     let hungry = ["sh", "-c", "exec python3 -c 'x = bytearray(256 << 20)'"];
     let env = [NO_SAMPLES];
     let mut sidecar = Sidecar::run_below(&above, &dir.join("trace.db"), &env, &hungry);
-    assert_eq!(exit_code(&mut sidecar), 137, "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(), 137, "{}", sidecar.log());
     let rows =
         column(&dir.join("trace.db"), "SELECT error_type || ' ' || (attributes ->> 'oom_kills') FROM error_events");
     assert_eq!(rows, ["agent.oom_kill 1"]);

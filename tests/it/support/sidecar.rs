@@ -17,6 +17,9 @@ use super::client::Client;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_openclaw-trace");
 
+/// A variable that makes no rows but those that a test asks for.
+pub const NO_SAMPLES: (&str, &str) = ("TRACE_METRICS_INTERVAL", "off");
+
 /// `openclaw-trace serve` on a free port of loopback, or `run` with such a one below it.
 pub struct Sidecar {
     child: Child,
@@ -133,6 +136,17 @@ impl Sidecar {
         let log = self.log.0.lock().unwrap();
         let closed = self.log.1.wait_timeout_while(log, time, |log| !log.closed).unwrap().0.closed;
         if closed { self.child.wait().unwrap().code() } else { None }
+    }
+
+    /// The exit code, when it exits by itself.
+    pub fn exit_code(&mut self) -> i32 {
+        self.exit_within(PATIENCE).unwrap_or_else(|| panic!("it does not end:\n{}", self.log()))
+    }
+
+    /// SIGTERM, and a good end.
+    pub fn stop(mut self) {
+        self.signal(Signal::SIGTERM);
+        assert_eq!(self.exit_code(), 0, "{}", self.log());
     }
 
     /// The most memory that it ever had, in bytes.
