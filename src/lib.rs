@@ -20,12 +20,13 @@
 //! | line | modules |
 //! |---|---|
 //! | 0 | `event` `clock` |
-//! | 1 | `stats` `config` `shutdown` `exchange` `space` `malloc` `jsontext` `notify` `link` |
-//! | 2 | `logging` `client` |
-//! | 3 | `queue` `wire` `otlp` |
-//! | 4 | `store` |
-//! | 5 | `http` `collect` `push` |
-//! | 6 | `serve` `run` `cmd` |
+//! | 1 | `stats` `shutdown` `exchange` `space` `malloc` `jsontext` `notify` `link` |
+//! | 2 | `config` |
+//! | 3 | `logging` `client` |
+//! | 4 | `queue` `wire` `otlp` |
+//! | 5 | `store` |
+//! | 6 | `http` `collect` `push` |
+//! | 7 | `serve` `run` `cmd` |
 
 pub mod client;
 pub mod clock;

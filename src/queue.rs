@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use smol::channel::{Receiver, Sender};
 
-use crate::event::Event;
+use crate::event::{Event, Note};
 use crate::stats::{Refusal, Stats};
 
 /// What the queue may hold, what is in the writer's open transaction included.
@@ -80,6 +80,7 @@ impl<C> Clone for Queue<C> {
 #[derive(Debug, Default)]
 pub struct Batch {
     events: Vec<Event>,
+    notes: Vec<Note>,
     bytes: usize,
     offered: usize,
     room: Option<Limits>,
@@ -132,11 +133,27 @@ impl Batch {
         self.bytes += event.heap_bytes();
         let Some(room) = self.room else { return };
         if self.offered > room.events_max || self.bytes > room.bytes_max {
-            self.room = None;
-            self.events = Vec::new();
+            self.forget();
         } else {
             self.events.push(event);
         }
+    }
+
+    /// Adds what the request says besides its events. It takes room like them, but is none of them.
+    pub fn note(&mut self, note: Note) {
+        self.bytes += note.heap_bytes();
+        let Some(room) = self.room else { return };
+        if self.bytes > room.bytes_max {
+            self.forget();
+        } else {
+            self.notes.push(note);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.room = None;
+        self.events = Vec::new();
+        self.notes = Vec::new();
     }
 
     /// How many events were pushed.
@@ -144,7 +161,7 @@ impl Batch {
         self.offered
     }
 
-    /// Whether none was.
+    /// Whether no event was pushed. There may be notes all the same.
     pub fn is_empty(&self) -> bool {
         self.offered == 0
     }
@@ -158,7 +175,7 @@ impl<C> Queue<C> {
             events_max: self.shared.limits.events_max - state.events_held,
             bytes_max: self.shared.limits.bytes_max - state.bytes_held,
         };
-        Batch { events: Vec::new(), bytes: 0, offered: 0, room: Some(room) }
+        Batch { events: Vec::new(), notes: Vec::new(), bytes: 0, offered: 0, room: Some(room) }
     }
 
     /// Offers the batch, whole or not at all. An empty batch is stored at once.
@@ -185,7 +202,7 @@ impl<C> Queue<C> {
         let never = offered > limits.events_max || batch.bytes > limits.bytes_max;
         let mut state = self.shared.lock();
         match state.refusal_of(&batch, limits) {
-            None if offered == 0 => {
+            None if offered == 0 && batch.notes.is_empty() => {
                 if let Some(reply) = reply {
                     tell(&reply, Outcome::Stored { stored: 0, duplicates: 0 });
                 }
@@ -193,7 +210,7 @@ impl<C> Queue<C> {
             }
             None => {
                 stats.count_queued(offered as u64);
-                state.admit(Entry { events: batch.events, bytes: batch.bytes, reply });
+                state.admit(Entry { events: batch.events, notes: batch.notes, bytes: batch.bytes, reply });
                 stats.queue.events_high_water.raise(state.events_held as i64);
                 self.shared.publish(&state);
                 changed.notify_one();
@@ -249,8 +266,10 @@ pub struct Inbox<C> {
 /// One request in the writer's hands. Settle it with [`Inbox::settle`].
 #[derive(Debug)]
 pub struct Entry {
-    /// Its events, at least one.
+    /// Its events. None only where there are notes.
     pub events: Vec<Event>,
+    /// What it says besides.
+    pub notes: Vec<Note>,
     bytes: usize,
     reply: Option<Sender<Outcome>>,
 }

@@ -5,9 +5,13 @@
 
 mod id;
 mod money;
+mod note;
+
+use std::sync::Arc;
 
 pub use id::EventId;
 pub use money::PicoUsd;
+pub use note::{Counted, CounterPoint, Note};
 
 /// One row to be: its identity, when it came, and what it says.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +127,8 @@ pub struct LlmTrace {
     pub cost: Option<PicoUsd>,
     /// Who said what it cost.
     pub cost_source: CostSource,
+    /// Version of the price table, where the cost comes from it.
+    pub price_version: Option<Arc<str>>,
     /// From start to end, milliseconds.
     pub latency_ms: Option<i64>,
     /// From start to the first token, milliseconds.
@@ -173,6 +179,8 @@ pub struct LlmTrace {
     pub channel: Option<Box<str>>,
     /// What started the run.
     pub trigger: Option<Box<str>>,
+    /// Which process of an agent exported it, where that decides how it counts. Not stored.
+    pub exporter: Option<Arc<str>>,
 }
 
 /// One sample of the container. `None` = could not be read, or is not known yet.
@@ -354,6 +362,8 @@ words! {
         None = "none",
         /// The producer.
         Client = "client",
+        /// Our table of prices.
+        Table = "table",
     }
 }
 

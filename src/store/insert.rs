@@ -52,12 +52,12 @@ fn sql(table: Table) -> &'static str {
 // Each is served by the unique index on trace_id.
 const INSERT_LLM_TRACE: &str = "INSERT INTO llm_traces (trace_id, timestamp, received_at, provider, request_model, \
      response_model, operation, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, \
-     cache_write_1h_tokens, reasoning_tokens, cost_picousd, cost_source, latency_ms, ttft_ms, ttfb_ms, status, \
+     cache_write_1h_tokens, reasoning_tokens, cost_picousd, cost_source, price_version, latency_ms, ttft_ms, ttfb_ms, status, \
      error_type, error_message, finish_reason, response_id, conversation_id, agent_id, agent_name, user_id, \
      streaming, unit, otel_trace_id, otel_span_id, otel_parent_span_id, input_text, output_text, text_truncated, \
      service_name, source, attributes, channel, trigger) \
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-     ?, ?, ?, ?, ?) ON CONFLICT (trace_id) DO NOTHING";
+     ?, ?, ?, ?, ?, ?) ON CONFLICT (trace_id) DO NOTHING";
 
 const INSERT_SYSTEM_METRIC: &str = "INSERT INTO system_metrics (trace_id, timestamp, received_at, interval_ms, \
      cpu_percent, cpu_cores_used, cpu_limit_cores, cpu_throttled_ms, memory_used_bytes, memory_limit_bytes, \
@@ -114,6 +114,7 @@ fn bind_llm_trace(row: &mut Row<'_, '_>, received_at_ms: i64, t: &LlmTrace) -> r
         t.cost.map(|cost| cost.0),
     ])?;
     row.bind(t.cost_source.as_str())?;
+    row.bind(t.price_version.as_deref())?;
     row.integers([t.latency_ms, t.ttft_ms, t.ttfb_ms])?;
     row.bind(t.status.as_str())?;
     row.texts([
