@@ -3,12 +3,14 @@
 //! Pure data. Whoever makes an `Event` has checked it: past this border nothing is checked again.
 //! Column names and units are those of `docs/wire.md`.
 
+mod histogram;
 mod id;
 mod money;
 mod note;
 
 use std::sync::Arc;
 
+pub use histogram::Histogram;
 pub use id::EventId;
 pub use money::PicoUsd;
 pub use note::{Counted, CounterPoint, Note};
