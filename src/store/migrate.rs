@@ -18,7 +18,10 @@ pub struct Migration {
 }
 
 /// All steps; the schema after the n-th is n (counted from 1).
-pub const MIGRATIONS: &[Migration] = &[Migration { sql: include_str!("schema.sql"), minimum_reader: 1 }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("schema.sql"), minimum_reader: 1 },
+    Migration { sql: include_str!("schema2.sql"), minimum_reader: 1 },
+];
 
 /// A file that this program cannot bring to its own schema.
 #[derive(Debug, thiserror::Error)]
