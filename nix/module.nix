@@ -140,7 +140,10 @@ let
     serve = "5s";
     run = "10s";
   };
-  privilegedPort = cfg.port != null && cfg.port > 0 && cfg.port < 1024;
+  privilegedPort = lib.any (port: lib.isInt port && port > 0 && port < 1024) [
+    cfg.port
+    cfg.otlpPort
+  ];
 in
 {
   options.services.openclaw-trace = {

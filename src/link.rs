@@ -24,6 +24,8 @@ pub enum Report {
     Listening {
         /// All of `TRACE_BIND`, with the port that it got.
         addresses: Vec<SocketAddr>,
+        /// The same with `TRACE_OTLP_PORT`; empty when that is off.
+        otlp_addresses: Vec<SocketAddr>,
     },
     /// The end of the agent is stored.
     Noted,

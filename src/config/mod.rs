@@ -105,6 +105,11 @@ pub const VARIABLES: &[Variable] = &[
         "under run: how long the agent may take to stop before it is killed; none: as long as it likes",
     ),
     variable(
+        "TRACE_OTLP_PORT",
+        "off",
+        "second port, for OTLP alone: 4318 is where exporters send to that are not told where; 0 takes any free one",
+    ),
+    variable(
         "TRACE_ALLOWED_HOSTS",
         "none",
         "names, separated by commas, that a Host header may have besides localhost and IP addresses",
@@ -143,6 +148,8 @@ pub struct Config {
     pub drain_linger: Duration,
     /// How long the agent under `run` may take to stop; `None` = as long as it likes.
     pub agent_grace: Option<Duration>,
+    /// Port of the listener that is OTLP's alone, if there is one; 0 = any free one.
+    pub otlp_port: Option<u16>,
     /// Names that a Host header may have.
     pub allowed_hosts: Vec<String>,
     /// How a log line looks.

@@ -40,6 +40,7 @@ impl Reading<'_> {
     /// `None` only when a fault was noted.
     fn config(&mut self) -> Option<Config> {
         let port = self.number("TRACE_PORT", 9090, 0, 65_535, "a port from 1 to 65535, or 0 for any free one");
+        let otlp_port = self.otlp_port(port);
         let token = self.secret("TRACE_TOKEN");
         let bind = self.bind(token.is_some());
         let db_path = self.db_path();
@@ -103,10 +104,23 @@ impl Reading<'_> {
             drain_timeout,
             drain_linger,
             agent_grace,
+            otlp_port,
             allowed_hosts,
             log_format,
             identity,
         })
+    }
+
+    fn otlp_port(&mut self, port: u64) -> Option<u16> {
+        const NAME: &str = "TRACE_OTLP_PORT";
+        if self.value(NAME).is_none_or(|value| value == "off") {
+            return None;
+        }
+        let otlp_port = self.number(NAME, 0, 0, 65_535, "off, a port from 1 to 65535, or 0 for any free one");
+        if otlp_port == port && port != 0 {
+            self.faults.push(format!("{NAME}: expected another port than TRACE_PORT, got {otlp_port} twice"));
+        }
+        Some(otlp_port as u16)
     }
 
     fn hostname(&self) -> Option<String> {

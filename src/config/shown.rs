@@ -42,6 +42,7 @@ impl Config {
             "TRACE_DRAIN_TIMEOUT" => shown_duration(self.drain_timeout),
             "TRACE_DRAIN_LINGER" => shown_duration(self.drain_linger),
             "TRACE_AGENT_GRACE" => self.agent_grace.map_or_else(none, shown_duration),
+            "TRACE_OTLP_PORT" => self.otlp_port.map_or("off".to_owned(), |port| port.to_string()),
             "TRACE_ALLOWED_HOSTS" if self.allowed_hosts.is_empty() => none(),
             "TRACE_ALLOWED_HOSTS" => self.allowed_hosts.join(","),
             "TRACE_LOG_FORMAT" => word_of(LOG_FORMATS, self.log_format),

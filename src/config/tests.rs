@@ -71,6 +71,19 @@ fn an_open_bind_needs_a_token() {
 }
 
 #[test]
+fn a_second_port_is_another_than_the_first() {
+    assert_eq!(read(&[]).unwrap().otlp_port, None);
+    assert_eq!(read(&[("TRACE_OTLP_PORT", "off")]).unwrap().otlp_port, None);
+    assert_eq!(read(&[("TRACE_OTLP_PORT", "4318")]).unwrap().otlp_port, Some(4318));
+    assert_eq!(read(&[("TRACE_PORT", "0"), ("TRACE_OTLP_PORT", "0")]).unwrap().otlp_port, Some(0));
+    for port in ["9090", "on", "65536", "-1"] {
+        assert_eq!(faults(&[("TRACE_OTLP_PORT", port)]).len(), 1, "{port}");
+    }
+    let same = faults(&[("TRACE_PORT", "4318"), ("TRACE_OTLP_PORT", "4318")]);
+    assert_eq!(same, ["TRACE_OTLP_PORT: expected another port than TRACE_PORT, got 4318 twice"]);
+}
+
+#[test]
 fn localhost_is_one_name_in_any_case_and_with_the_dot_of_the_root() {
     for name in ["localhost", "LOCALHOST", "localhost.", "LocalHost."] {
         assert!(is_localhost(name), "{name}");

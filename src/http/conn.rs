@@ -21,6 +21,7 @@ use super::body::{Decoder, Piece};
 use super::budget::Charged;
 use super::fault::{Dialect, Fault};
 use super::head::{Expect, Framing, HEAD_BYTES_MAX, Head, Scan};
+use super::routes::Takes;
 use super::watch::{Cut, Watch};
 use super::{bridge, routes};
 use crate::exchange::{Method, Response};
@@ -37,6 +38,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// A connection and what has arrived on it for the next request.
 pub(super) struct Conn<C> {
     stream: TcpStream,
+    takes: Takes,
     watch: Rc<Watch>,
     server: Rc<Server<C>>,
     pending: Vec<u8>,
@@ -73,8 +75,8 @@ enum Unread {
 }
 
 impl<C> Conn<C> {
-    pub(super) fn new(stream: TcpStream, watch: Rc<Watch>, server: Rc<Server<C>>) -> Conn<C> {
-        Conn { stream, watch, server, pending: Vec::new() }
+    pub(super) fn new(stream: TcpStream, takes: Takes, watch: Rc<Watch>, server: Rc<Server<C>>) -> Conn<C> {
+        Conn { stream, takes, watch, server, pending: Vec::new() }
     }
 
     /// Answers requests until either side has had enough.
@@ -132,7 +134,7 @@ impl<C> Conn<C> {
     async fn exchange(&mut self, head: Head) -> Next {
         let server = Rc::clone(&self.server);
         let mut decoder = Decoder::new(head.framing);
-        let admitted = match routes::admit(&server.app, &server.limits, &server.budget, &head) {
+        let admitted = match routes::admit(&server.app, &server.limits, &server.budget, self.takes, &head) {
             Ok(admitted) => admitted,
             Err((fault, dialect)) => return self.answer_early(&head, decoder, fault.response(dialect), false).await,
         };

@@ -1,6 +1,6 @@
 //! Bounded inflating of a gzip body of any number of members.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::rc::Rc;
 
 use flate2::bufread::GzDecoder;
@@ -33,7 +33,7 @@ pub(super) async fn inflate(body: &[u8], budget: &Rc<Budget>, bytes_max: usize) 
             match member.read(&mut block) {
                 Ok(0) => break,
                 Ok(len) => inflated.push(&block[..len])?,
-                Err(error) => return Err(Fault::new(400, format!("gzip: {error}"))),
+                Err(error) => return Err(broken(&error)),
             }
             yield_now().await;
         }
@@ -43,6 +43,15 @@ pub(super) async fn inflate(body: &[u8], budget: &Rc<Budget>, bytes_max: usize) 
         }
     }
     Err(Fault::new(400, format!("gzip: expected at most {MEMBERS_MAX} members")))
+}
+
+/// What is wrong with the bytes, in the words of the OpenTelemetry Collector, which OTLP clients know.
+fn broken(error: &io::Error) -> Fault {
+    let text = error.to_string();
+    match text.as_str() {
+        "invalid gzip header" => Fault::new(400, "gzip: invalid header"),
+        _ => Fault::new(400, format!("gzip: {text}")),
+    }
 }
 
 #[cfg(test)]

@@ -87,6 +87,16 @@ pub(super) async fn otlp<C>(
     }
 }
 
+/// Answers JSON of another signal, or native JSON, on a path that is one signal's alone: an empty request, as OTLP has it,
+/// with a warning. On /v1/traces, which native JSON shares, another signal is refused.
+pub(super) fn wrong_signal<C>(app: &App<C>) -> Response {
+    // One for the request: nobody has counted what is in it.
+    app.stats.count_ignored("otlp.wrong_signal", 1);
+    let warning = "nothing is taken: expected resourceSpans, resourceLogs or resourceMetrics, as the path is of traces, \
+                   logs or metrics, found other names";
+    Response::json(200, otlp::success(Encoding::Json, Some((0, warning))))
+}
+
 async fn spans<C>(
     app: &App<C>,
     limits: &Limits,

@@ -16,6 +16,7 @@ mod health;
 mod ingest;
 mod limits;
 mod routes;
+mod signal;
 mod watch;
 
 use std::cell::RefCell;
@@ -36,6 +37,7 @@ use smol::stream::{Stream, StreamExt};
 use smol::{LocalExecutor, Task};
 
 pub use self::limits::Limits;
+pub use self::routes::Takes;
 
 use self::budget::Budget;
 use self::conn::Conn;
@@ -59,13 +61,22 @@ pub struct App<C> {
     pub config: Arc<Config>,
 }
 
-/// Serves the listeners until the last sender of `stop` is dropped. Then nothing new is accepted,
+/// A listener and what it is for.
+#[derive(Debug)]
+pub struct Door {
+    /// Where connections arrive.
+    pub listener: TcpListener,
+    /// Which routes they find behind it.
+    pub takes: Takes,
+}
+
+/// Serves the doors until the last sender of `stop` is dropped. Then nothing new is accepted,
 /// connections without a request are closed, and it returns when the requests in flight have been
 /// answered: the caller bounds that by its deadline. To drop the future ends every connection.
 ///
 /// The connections run as tasks on `executor`, which the caller runs.
 pub async fn serve<C: 'static>(
-    listeners: Vec<TcpListener>,
+    doors: Vec<Door>,
     app: Rc<App<C>>,
     limits: Limits,
     executor: Rc<LocalExecutor<'static>>,
@@ -75,8 +86,8 @@ pub async fn serve<C: 'static>(
     let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
     let server = Rc::new(Server { app, limits, budget, scratch, refusals: RefCell::default() });
     let mut connections = Connections { server, executor, served: Vec::new(), turned_away: Vec::new() };
-    accept_until(&stop, &listeners, &mut connections).await;
-    drop(listeners);
+    accept_until(&stop, &doors, &mut connections).await;
+    drop(doors);
     connections.drained().await;
 }
 
@@ -109,15 +120,11 @@ impl<C> Server<C> {
 enum Happening {
     Stop,
     Sweep,
-    Arrival(io::Result<TcpStream>),
+    Arrival(io::Result<TcpStream>, Takes),
 }
 
-async fn accept_until<C: 'static>(
-    stop: &Receiver<Infallible>,
-    listeners: &[TcpListener],
-    connections: &mut Connections<C>,
-) {
-    let mut doors: Vec<Incoming<'_>> = listeners.iter().map(TcpListener::incoming).collect();
+async fn accept_until<C: 'static>(stop: &Receiver<Infallible>, doors: &[Door], connections: &mut Connections<C>) {
+    let mut doors: Vec<_> = doors.iter().map(|door| (door.listener.incoming(), door.takes)).collect();
     let mut failures = Repeats::default();
     let mut sweep = Timer::never();
     let mut sweeping = false;
@@ -132,12 +139,12 @@ async fn accept_until<C: 'static>(
             sweep.next().await;
             Happening::Sweep
         };
-        let arrival = async { Happening::Arrival(arrival(&mut doors).await) };
+        let arrival = arrival(&mut doors);
         match stopped.or(due).or(arrival).await {
             Happening::Stop => return,
             Happening::Sweep => connections.sweep(),
-            Happening::Arrival(Ok(stream)) => connections.take(stream),
-            Happening::Arrival(Err(error)) => {
+            Happening::Arrival(Ok(stream), takes) => connections.take(stream, takes),
+            Happening::Arrival(Err(error), _) => {
                 let uptime = connections.server.app.clock.uptime();
                 if let Some(count) = failures.again(1, uptime) {
                     log::warn!(error:% = error, count; "cannot accept connections");
@@ -154,11 +161,11 @@ async fn accept_until<C: 'static>(
 }
 
 /// The next connection at any of the doors.
-async fn arrival(doors: &mut [Incoming<'_>]) -> io::Result<TcpStream> {
+async fn arrival(doors: &mut [(Incoming<'_>, Takes)]) -> Happening {
     poll_fn(|cx| {
-        for door in doors.iter_mut() {
+        for (door, takes) in doors.iter_mut() {
             if let Poll::Ready(Some(arrival)) = Pin::new(door).poll_next(cx) {
-                return Poll::Ready(arrival);
+                return Poll::Ready(Happening::Arrival(arrival, *takes));
             }
         }
         Poll::Pending
@@ -180,7 +187,7 @@ struct Connection {
 }
 
 impl<C: 'static> Connections<C> {
-    fn take(&mut self, stream: TcpStream) {
+    fn take(&mut self, stream: TcpStream, takes: Takes) {
         self.reap();
         let limits = &self.server.limits;
         let http = &self.server.app.stats.http;
@@ -189,7 +196,7 @@ impl<C: 'static> Connections<C> {
             return;
         }
         let watch = Rc::new(Watch::default());
-        let conn = Conn::new(stream, Rc::clone(&watch), Rc::clone(&self.server));
+        let conn = Conn::new(stream, takes, Rc::clone(&watch), Rc::clone(&self.server));
         if self.served.len() < limits.connections_max {
             http.connections_total.add(1);
             http.connections.add(1);

@@ -9,7 +9,7 @@ use super::fault::{Dialect, Fault};
 use super::head::{Expect, Framing, Head};
 use super::ingest::{self, Signal};
 use super::limits::Limits;
-use super::{App, gzip, health};
+use super::{App, gzip, health, signal};
 use crate::config::is_localhost;
 use crate::event::Table;
 use crate::exchange::{Method, Request, Response, media_type};
@@ -37,6 +37,15 @@ enum Route {
     Traces,
 }
 
+/// Which routes a listener has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// All of them.
+    Everything,
+    /// OTLP at the paths that OTLP gives it, and /health: what an exporter finds at the port that is OTLP's own.
+    Otlp,
+}
+
 /// What is behind a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -57,10 +66,19 @@ const NATIVE_TYPES: [&str; 4] = ["application/json", "application/x-ndjson", "ap
 ///
 /// # Errors
 /// It is not. Its body has not been read.
-pub(super) fn admit<C>(app: &App<C>, limits: &Limits, budget: &Budget, head: &Head) -> Result<Admitted, Refused> {
-    let place = place(head.path());
+pub(super) fn admit<C>(
+    app: &App<C>,
+    limits: &Limits,
+    budget: &Budget,
+    takes: Takes,
+    head: &Head,
+) -> Result<Admitted, Refused> {
+    let place = match takes {
+        Takes::Everything => place(head.path()),
+        Takes::Otlp => otlp_place(head.path()),
+    };
     let media = media_type(head.header("content-type").unwrap_or_default());
-    let dialect = dialect(place, &media);
+    let dialect = dialect(takes, place, &media);
     let refused = |fault| (fault, dialect);
     check_hosts(head, &app.config.allowed_hosts).map_err(refused)?;
     let place = place.ok_or_else(|| refused(Fault::new(404, "there is nothing at this path")))?;
@@ -111,6 +129,9 @@ pub(super) async fn answer<C>(
     }
     match admitted.route {
         Route::Health => health::answer(app, budget),
+        Route::Otlp(signal, Encoding::Json) if signal::is_of_another(&request.body, signal) => {
+            ingest::wrong_signal(app)
+        }
         Route::Otlp(signal, encoding) => ingest::otlp(app, limits, signal, encoding, request.body, hold).await,
         Route::Native(table) => ingest::native(app, limits, table, request, hold).await,
         Route::Traces if crate::otlp::looks_like_otlp_json(&request.body) => {
@@ -136,10 +157,22 @@ fn place(path: &str) -> Option<Place> {
     })
 }
 
-fn dialect(place: Option<Place>, media: &str) -> Dialect {
+/// The same at a listener that is OTLP's alone.
+fn otlp_place(path: &str) -> Option<Place> {
+    Some(match path {
+        "/health" => Place::Health,
+        "/v1/traces" => Place::Otlp(Signal::Traces),
+        "/v1/logs" => Place::Otlp(Signal::Logs),
+        "/v1/metrics" => Place::Otlp(Signal::Metrics),
+        _ => return None,
+    })
+}
+
+fn dialect(takes: Takes, place: Option<Place>, media: &str) -> Dialect {
+    let is_otlp = matches!(place, Some(Place::Otlp(_))) || (place.is_none() && takes == Takes::Otlp);
     match (place, otlp_encoding(media)) {
-        (Some(Place::Otlp(_)), Some(encoding)) => Dialect::Otlp(encoding),
-        (Some(Place::Otlp(_)), None) => Dialect::Plain,
+        (_, Some(encoding)) if is_otlp => Dialect::Otlp(encoding),
+        (_, None) if is_otlp => Dialect::Plain,
         (Some(Place::Traces), Some(Encoding::Protobuf)) => Dialect::Otlp(Encoding::Protobuf),
         _ => Dialect::Native,
     }

@@ -17,16 +17,28 @@ const SIGNALS: [&str; 3] = ["TRACES", "METRICS", "LOGS"];
 /// The agent's environment: `vars` without our secrets, and, when `serve` can be reached, what makes an OpenTelemetry
 /// exporter find it. An endpoint that the user has set stays, and nothing of ours, the token least of all, is
 /// sent there.
-pub(super) fn of_agent(vars: &[Var], serve: Option<SocketAddr>, token: Option<&Secret>) -> Vec<Var> {
+///
+/// `otlp_port`: where `serve` takes OTLP alone, which is an endpoint of ours as well.
+pub(super) fn of_agent(
+    vars: &[Var],
+    serve: Option<SocketAddr>,
+    otlp_port: Option<u16>,
+    token: Option<&Secret>,
+) -> Vec<Var> {
     let handed_down = |(name, _): &&Var| !is_secret(name) && name != NOTIFY_SOCKET;
     let mut agents: Vec<Var> = vars.iter().filter(handed_down).cloned().collect();
     let Some(serve) = serve else { return agents };
     let endpoint = url(serve);
-    let by_name = serve.ip().is_loopback().then(|| format!("http://localhost:{}", serve.port()));
+    let listening = [Some(serve), otlp_port.map(|port| SocketAddr::new(serve.ip(), port))];
+    let by_address = listening.iter().flatten().map(|address| url(*address));
+    let loopback = listening.iter().flatten().filter(|address| address.ip().is_loopback());
+    let by_name = loopback.map(|address| format!("http://localhost:{}", address.port()));
+    let endpoints: Vec<String> = by_address.chain(by_name).collect();
     let is_ours = |value: &str| {
-        let mut ours = [Some(&endpoint), by_name.as_ref()].into_iter().flatten();
         // The address itself, or a path below it.
-        ours.any(|ours| value.strip_prefix(ours.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        endpoints
+            .iter()
+            .any(|ours| value.strip_prefix(ours.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     };
     let ours = |name: &str| value(vars, name).is_none_or(is_ours);
     if !ours(ENDPOINT) {
@@ -101,7 +113,7 @@ mod tests {
     fn of(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         let token = Secret::new("a b/c=".to_owned());
         let mut agents: Vec<(String, String)> =
-            of_agent(&vars(pairs), Some("127.0.0.1:9090".parse().unwrap()), Some(&token))
+            of_agent(&vars(pairs), Some("127.0.0.1:9090".parse().unwrap()), Some(4318), Some(&token))
                 .into_iter()
                 .map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
                 .filter(|(name, _)| name != "PATH")
@@ -150,6 +162,10 @@ mod tests {
             ])
         );
         let by_name = of(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:9090")]);
+        let second = of(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")]);
+        assert_eq!(second[1], by_name[1]);
+        let stranger = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")];
+        assert_eq!(of(&stranger), pairs(&stranger));
         assert_eq!(by_name[1], pairs(&[("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20a%20b%2Fc%3D")])[0]);
         let one = of(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://otel.example.org/v1/traces")]);
         assert_eq!(
@@ -170,7 +186,7 @@ mod tests {
     #[test]
     fn without_serve_nothing_points_at_it() {
         let given = vars(&[("A", "1"), ("TRACE_PUSH_TOKEN", "t")]);
-        assert_eq!(of_agent(&given, None, None), vars(&[("A", "1")]));
+        assert_eq!(of_agent(&given, None, None, None), vars(&[("A", "1")]));
     }
 
     #[test]

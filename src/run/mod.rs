@@ -203,7 +203,8 @@ impl Run {
             );
         }
         let token = token.filter(|_| hopeful);
-        let vars = environment::of_agent(&self.call.vars, serve, token);
+        let otlp_port = self.call.config.as_ref().and_then(|config| config.otlp_port);
+        let vars = environment::of_agent(&self.call.vars, serve, otlp_port, token);
         // On a terminal it stays in our group, which is the one that may read from it.
         let own_group = !io::stdin().is_terminal();
         let oom_kills_before = oom_kills("/");

@@ -26,6 +26,8 @@ pub(super) struct Serving {
     backoff: Backoff,
     /// Where it listens, or did when it was last heard.
     addresses: Option<Vec<SocketAddr>>,
+    /// The same of the listener that is OTLP's alone.
+    otlp_addresses: Vec<SocketAddr>,
     starts: u64,
     configured: Option<SocketAddr>,
     noting: Noting,
@@ -51,8 +53,9 @@ enum Noting {
 
 /// How this process is called in `ps`.
 const NAME: &str = "openclaw-trace";
-/// The variable whose port, once it is known, holds for every later start as well.
+/// The variables whose ports, once they are known, hold for every later start as well.
 const PORT: &str = "TRACE_PORT";
+const OTLP_PORT: &str = "TRACE_OTLP_PORT";
 /// The running program itself, even when its file has been replaced or removed. As a name in `ps` it says nothing.
 const RUNNING_PROGRAM: &str = "/proc/self/exe";
 
@@ -67,6 +70,7 @@ impl Serving {
             state: State::Waiting { until: now },
             backoff: Backoff::default(),
             addresses: None,
+            otlp_addresses: Vec::new(),
             starts: 0,
             configured: known.filter(|_| config.port != 0).as_deref().and_then(environment::best),
             noting: Noting::Unsaid,
@@ -100,9 +104,12 @@ impl Serving {
     fn spawn(&mut self) -> io::Result<(Pid, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        if let Some(address) = self.addresses.as_deref().and_then(environment::best) {
-            self.vars.retain(|(name, _)| name != PORT);
-            self.vars.push((PORT.into(), address.port().to_string().into()));
+        let listened = [(PORT, self.addresses.as_deref().unwrap_or_default()), (OTLP_PORT, &self.otlp_addresses)];
+        for (variable, addresses) in listened {
+            if let Some(address) = environment::best(addresses) {
+                self.vars.retain(|(name, _)| name != variable);
+                self.vars.push((variable.into(), address.port().to_string().into()));
+            }
         }
         let args: [OsString; 3] = [NAME.into(), "serve".into(), "--supervised".into()];
         // The first is of the file that we were just started from. Those later must speak as we do.
@@ -128,9 +135,10 @@ impl Serving {
         };
         while let Some(report) = link.lines.take() {
             match report {
-                Ok(Report::Listening { addresses }) => {
+                Ok(Report::Listening { addresses, otlp_addresses }) => {
                     *listens = true;
                     self.addresses = Some(addresses);
+                    self.otlp_addresses = otlp_addresses;
                 }
                 Ok(Report::Noted) => self.noting = Noting::Noted,
                 Err(error) => log::warn!(error:% = error; "serve cannot be understood"),

@@ -98,8 +98,8 @@ impl Supervised {
     }
 
     /// Tells `run` where we listen, and obeys it until it is gone.
-    pub(super) async fn obey(self, addresses: Vec<SocketAddr>) {
-        let how = match tell(&self.link, &Report::Listening { addresses }).await {
+    pub(super) async fn obey(self, addresses: Vec<SocketAddr>, otlp_addresses: Vec<SocketAddr>) {
+        let how = match tell(&self.link, &Report::Listening { addresses, otlp_addresses }).await {
             Ok(()) => self.orders().await,
             Err(error) => Err(error),
         };

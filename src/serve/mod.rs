@@ -22,7 +22,7 @@ use smol::future::FutureExt;
 use crate::clock::Clock;
 use crate::collect::{self, Collector, Sources};
 use crate::config::{Ack, Config, PushConfig, is_localhost, masked_url};
-use crate::http::{self, App};
+use crate::http::{self, App, Door, Takes};
 use crate::logging;
 use crate::notify::Notify;
 use crate::push::Pusher;
@@ -72,7 +72,11 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
     let signals = Signals::new()?;
     let clock = Clock::real();
     let stats = Arc::new(Stats::default());
-    let listeners = listen(&config)?;
+    let listeners = listen(&config.bind, config.port, "TRACE_PORT")?;
+    let otlp_listeners = match config.otlp_port {
+        Some(port) => listen(&config.bind, port, "TRACE_OTLP_PORT")?,
+        None => Vec::new(),
+    };
 
     let writer = Writer::open(store_options(&config), Arc::clone(&stats), clock.clone())?;
     let window = if config.ack == Ack::Stored { Window::AtOnce } else { GATHER };
@@ -85,10 +89,17 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
                 log::warn!("the store was closed after its time was over");
             }
         })?;
-    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    let addresses = addresses(&listeners)?;
     for addr in &addresses {
         log::info!(addr:%; "listening");
     }
+    let otlp_addresses = self::addresses(&otlp_listeners)?;
+    for addr in &otlp_addresses {
+        log::info!(addr:%; "listening for OTLP alone");
+    }
+    let door = |takes| move |listener| Door { listener, takes };
+    let doors = listeners.into_iter().map(door(Takes::Everything));
+    let doors = doors.chain(otlp_listeners.into_iter().map(door(Takes::Otlp))).collect();
 
     let executor = Rc::new(LocalExecutor::new());
     let Surroundings { notify, run } = surroundings;
@@ -96,7 +107,7 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
         None => (Asked::BySignals(signals), None),
         Some(link) => {
             let (supervised, stops) = Supervised::new(link, queue.clone(), clock.clone(), Rc::clone(&executor))?;
-            (Asked::ByRun { stops, signals }, Some(executor.spawn(supervised.obey(addresses))))
+            (Asked::ByRun { stops, signals }, Some(executor.spawn(supervised.obey(addresses, otlp_addresses))))
         }
     };
     let sidecar = Sidecar {
@@ -109,7 +120,7 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
         asked,
         notify,
     };
-    let code = smol::block_on(executor.run(sidecar.live(listeners, WriterThread { thread, ended })));
+    let code = smol::block_on(executor.run(sidecar.live(doors, WriterThread { thread, ended })));
     drop(obeying);
     Ok(code)
 }
@@ -132,7 +143,7 @@ struct WriterThread {
 }
 
 impl Sidecar {
-    async fn live(self, listeners: Vec<TcpListener>, writer: WriterThread) -> u8 {
+    async fn live(self, doors: Vec<Door>, writer: WriterThread) -> u8 {
         let (http_stop, collect_stop, push_stop) = (Stop::default(), Stop::default(), Stop::default());
         let app = App {
             queue: self.queue.clone(),
@@ -141,7 +152,7 @@ impl Sidecar {
             config: Arc::clone(&self.config),
         };
         let limits = http::Limits::default();
-        let http = http::serve(listeners, Rc::new(app), limits, Rc::clone(&self.executor), http_stop.token());
+        let http = http::serve(doors, Rc::new(app), limits, Rc::clone(&self.executor), http_stop.token());
         let http = self.executor.spawn(http);
         let collecting = self.executor.spawn(self.collect(collect_stop.token()));
         let pusher = self.pusher();
@@ -303,19 +314,24 @@ fn store_options(config: &Config) -> Options {
     }
 }
 
-/// Opens every address of `TRACE_BIND`.
-fn listen(config: &Config) -> io::Result<Vec<TcpListener>> {
+/// Opens a port, which `variable` has named, on every address of `TRACE_BIND`.
+fn listen(bind: &[String], port: u16, variable: &str) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
-    for host in &config.bind {
+    for host in bind {
         let failed = |error: io::Error| {
-            let hint = if error.kind() == io::ErrorKind::AddrInUse { "; set TRACE_PORT to a free port" } else { "" };
-            io::Error::new(error.kind(), format!("cannot listen on {host} port {}: {error}{hint}", config.port))
+            let in_use = error.kind() == io::ErrorKind::AddrInUse;
+            let hint = if in_use { format!("; set {variable} to a free port") } else { String::new() };
+            io::Error::new(error.kind(), format!("cannot listen on {host} port {port}: {error}{hint}"))
         };
-        for addr in resolve(host, config.port).map_err(failed)? {
+        for addr in resolve(host, port).map_err(failed)? {
             listeners.push(smol::block_on(TcpListener::bind(addr)).map_err(failed)?);
         }
     }
     Ok(listeners)
+}
+
+fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    listeners.iter().map(TcpListener::local_addr).collect()
 }
 
 /// Once, at the start: nothing waits for the executor yet. `localhost` is not asked for: it needs no token, so it must not

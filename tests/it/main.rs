@@ -10,6 +10,7 @@ mod cuts;
 mod http;
 mod localhost;
 mod order_of_death;
+mod otlp_port;
 mod push;
 mod replay;
 mod run;

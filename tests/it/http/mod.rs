@@ -6,6 +6,7 @@
 mod answers;
 mod bounds;
 mod framing;
+mod otlp;
 
 use std::io::Write;
 use std::time::Duration;

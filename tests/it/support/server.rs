@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use openclaw_trace::clock::Clock;
 use openclaw_trace::config::{Config, Surroundings};
 use openclaw_trace::event::EventId;
-use openclaw_trace::http::{App, Limits, serve};
+use openclaw_trace::http::{App, Door, Limits, Takes, serve};
 use openclaw_trace::queue::{self, Inbox, Outcome, Queue, Window, queue};
 use openclaw_trace::stats::Stats;
 use smol::LocalExecutor;
@@ -37,6 +37,8 @@ pub struct Setup {
 /// A running listener.
 pub struct Server {
     pub addr: SocketAddr,
+    /// Of the listener that is OTLP's alone.
+    pub otlp_addr: SocketAddr,
     pub stats: Arc<Stats>,
     stored: Arc<Mutex<HashSet<EventId>>>,
     gate: Arc<(Mutex<bool>, Condvar)>,
@@ -47,8 +49,9 @@ pub struct Server {
 
 impl Server {
     pub fn start(setup: Setup) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
+        let listeners =
+            [Takes::Everything, Takes::Otlp].map(|takes| (TcpListener::bind("127.0.0.1:0").unwrap(), takes));
+        let [addr, otlp_addr] = [0, 1].map(|n: usize| listeners[n].0.local_addr().unwrap());
         let stats = Arc::new(Stats::default());
         let (queue, inbox) = queue::<()>(setup.queue, Window::AtOnce, Arc::clone(&stats));
         let stored = Arc::default();
@@ -58,16 +61,17 @@ impl Server {
         let app = (queue.clone(), Arc::clone(&stats));
         let serving = thread::spawn(move || {
             let executor = Rc::new(LocalExecutor::new());
-            let listener = smol::Async::try_from(listener).unwrap().into();
+            let door = |(listener, takes)| Door { listener: smol::Async::try_from(listener).unwrap().into(), takes };
+            let doors = listeners.into_iter().map(door).collect();
             let app = Rc::new(App { queue: app.0, stats: app.1, clock: Clock::real(), config });
-            let served = serve(vec![listener], app, setup.limits, Rc::clone(&executor), stopped);
+            let served = serve(doors, app, setup.limits, Rc::clone(&executor), stopped);
             smol::block_on(executor.run(served));
         });
         let writing = {
             let (stored, gate) = (Arc::clone(&stored), Arc::clone(&gate));
             thread::spawn(move || write(&inbox, &stored, &gate))
         };
-        Server { addr, stats, stored, gate, queue, stop: Some(stop), threads: vec![writing, serving] }
+        Server { addr, otlp_addr, stats, stored, gate, queue, stop: Some(stop), threads: vec![writing, serving] }
     }
 
     pub fn with_limits(change: impl FnOnce(&mut Limits)) -> Server {
@@ -77,7 +81,11 @@ impl Server {
     }
 
     pub fn client(&self) -> Client {
-        let stream = TcpStream::connect(self.addr).unwrap();
+        Server::client_of(self.addr)
+    }
+
+    fn client_of(addr: SocketAddr) -> Client {
+        let stream = TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -87,6 +95,13 @@ impl Server {
     /// One request on a connection of its own; the connection must end when the answer says so.
     pub fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut client = self.client();
+        client.send(request);
+        client.answer()
+    }
+
+    /// The same at the listener that is OTLP's alone.
+    pub fn ask_otlp(&self, request: impl AsRef<[u8]>) -> Answer {
+        let mut client = Server::client_of(self.otlp_addr);
         client.send(request);
         client.answer()
     }
