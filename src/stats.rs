@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::event::Table;
+use crate::event::{Coverage, PicoUsd, Table};
 
 /// All counters of one process. Shared by everybody, owned by `serve`.
 #[derive(Debug, Default)]
@@ -342,6 +342,21 @@ pub struct StoreReport {
     pub errors: u64,
     /// What happened to the file that its user should know (moved aside, replaced).
     pub incidents: Vec<String>,
+    /// What the calls of today came to, and whether that is all of them.
+    pub usage: UsageReport,
+}
+
+/// What the writer says of the sums by the hour (`usage_hourly`, `coverage_hourly`).
+#[derive(Debug, Clone, Default)]
+pub struct UsageReport {
+    /// Start of the day that is meant (UTC), Unix milliseconds.
+    pub day_ms: i64,
+    /// What is known of the costs of its calls.
+    pub day_cost: PicoUsd,
+    /// Rows of the day that have tokens and no cost.
+    pub day_unpriced: i64,
+    /// Rows beside counters of the last 24 hours, by service. What the counters may not have come to yet is left out.
+    pub coverage: Vec<Coverage>,
 }
 
 /// Whether events can be stored.

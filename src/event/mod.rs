@@ -3,6 +3,7 @@
 //! Pure data. Whoever makes an `Event` has checked it: past this border nothing is checked again.
 //! Column names and units are those of `docs/wire.md`.
 
+mod coverage;
 mod histogram;
 mod id;
 mod money;
@@ -10,6 +11,7 @@ mod note;
 
 use std::sync::Arc;
 
+pub use coverage::{Coverage, Verdict};
 pub use histogram::Histogram;
 pub use id::EventId;
 pub use money::PicoUsd;
@@ -183,6 +185,9 @@ pub struct LlmTrace {
     pub trigger: Option<Box<str>>,
     /// Which process of an agent exported it, where that decides how it counts. Not stored.
     pub exporter: Option<Arc<str>>,
+    /// `batch`, `flex`, `priority`, ...: what the provider calls the tier of service. It decides the price, and is stored
+    /// among `attributes` only.
+    pub service_tier: Option<Box<str>>,
 }
 
 /// One sample of the container. `None` = could not be read, or is not known yet.
@@ -460,6 +465,7 @@ impl LlmTrace {
                 &self.attributes,
                 &self.channel,
                 &self.trigger,
+                &self.service_tier,
             ]
             .into_iter()
             .map(text)
