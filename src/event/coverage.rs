@@ -37,18 +37,32 @@ pub enum Verdict {
 impl Coverage {
     /// Tokens in rows ÷ tokens in the service's own counters. `None` = it has counted none.
     pub fn ratio(&self) -> Option<f64> {
-        (self.reported_tokens > 0).then(|| self.row_tokens as f64 / self.reported_tokens as f64)
+        ratio(self.row_tokens, self.reported_tokens)
     }
 
-    /// What they say together: within a twentieth they agree.
+    /// Calls in rows ÷ calls in the service's own counters. `None` = it has counted none.
+    pub fn ratio_of_calls(&self) -> Option<f64> {
+        ratio(self.row_calls, self.reported_calls)
+    }
+
+    /// What they say together: within a twentieth they agree. Fewer calls or fewer tokens are too few; too many
+    /// tokens are too many only if the calls do not agree, since some calls (OpenClaw's local runs and its /compact) are in
+    /// no counter of tokens.
     pub fn verdict(&self) -> Verdict {
-        match self.ratio() {
-            None => Verdict::Unknown,
-            Some(ratio) if ratio < 1.0 - TOLERANCE => Verdict::Incomplete,
-            Some(ratio) if ratio > 1.0 + TOLERANCE => Verdict::Doubled,
-            Some(_) => Verdict::Complete,
+        let (tokens, calls) = (self.ratio(), self.ratio_of_calls());
+        let is_less = |ratio: f64| ratio < 1.0 - TOLERANCE;
+        let is_more = |ratio: f64| ratio > 1.0 + TOLERANCE;
+        match (tokens, calls) {
+            (None, None) => Verdict::Unknown,
+            _ if tokens.is_some_and(is_less) || calls.is_some_and(is_less) => Verdict::Incomplete,
+            _ if tokens.or(calls).is_some_and(is_more) && calls.is_none_or(is_more) => Verdict::Doubled,
+            _ => Verdict::Complete,
         }
     }
+}
+
+fn ratio(rows: i64, reported: i64) -> Option<f64> {
+    (reported > 0).then(|| rows as f64 / reported as f64)
 }
 
 impl Verdict {
@@ -72,18 +86,30 @@ mod tests {
 
     #[test]
     fn a_twentieth_more_or_less_is_complete() {
-        for (rows, reported, verdict) in [
-            (0, 0, Verdict::Unknown),
-            (100, 0, Verdict::Unknown),
-            (0, 100, Verdict::Incomplete),
-            (94, 100, Verdict::Incomplete),
-            (95, 100, Verdict::Complete),
-            (105, 100, Verdict::Complete),
-            (106, 100, Verdict::Doubled),
-            (200, 100, Verdict::Doubled),
+        // Tokens in rows and in counters, calls likewise.
+        for (tokens, calls, verdict) in [
+            ((0, 0), (0, 0), Verdict::Unknown),
+            ((100, 0), (1, 0), Verdict::Unknown),
+            ((0, 100), (0, 0), Verdict::Incomplete),
+            ((0, 0), (0, 1), Verdict::Incomplete),
+            ((94, 100), (0, 0), Verdict::Incomplete),
+            ((95, 100), (0, 0), Verdict::Complete),
+            ((105, 100), (0, 0), Verdict::Complete),
+            ((106, 100), (0, 0), Verdict::Doubled),
+            ((100, 100), (1, 5), Verdict::Incomplete),
+            ((200, 100), (5, 5), Verdict::Complete),
+            ((200, 100), (10, 5), Verdict::Doubled),
+            ((100, 100), (10, 5), Verdict::Complete),
+            ((100, 0), (10, 5), Verdict::Doubled),
         ] {
-            let coverage = Coverage { row_tokens: rows, reported_tokens: reported, ..Coverage::default() };
-            assert_eq!(coverage.verdict(), verdict, "{rows} of {reported}");
+            let coverage = Coverage {
+                row_tokens: tokens.0,
+                reported_tokens: tokens.1,
+                row_calls: calls.0,
+                reported_calls: calls.1,
+                ..Coverage::default()
+            };
+            assert_eq!(coverage.verdict(), verdict, "{coverage:?}");
         }
     }
 }
