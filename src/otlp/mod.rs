@@ -9,6 +9,7 @@ mod answer;
 mod attributes;
 #[cfg(test)]
 mod captures;
+mod dialects;
 mod genai;
 #[cfg(test)]
 mod hostile;

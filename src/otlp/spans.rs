@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::Context;
 use super::attributes::{Leftovers, json_head};
-use super::genai::{self, Column, Columns};
+use super::dialects::{self, Column};
+use super::genai::{self, Columns};
 use super::proto::{Any, KeyValue, Span};
 use super::reading::Cell;
 use super::text::cut;
@@ -71,8 +72,8 @@ fn row(span: &Span, unit: Unit, columns: &Columns<'_>, config: TextConfig) -> Ll
     }
     let (attributes, attributes_cut) = leftovers.into_json();
     let mut texts = Texts { was_cut: attributes_cut };
-    let input_text = texts.content(span, columns, Column::InputText, genai::INDEXED_INPUT, config);
-    let output_text = texts.content(span, columns, Column::OutputText, genai::INDEXED_OUTPUT, config);
+    let input_text = texts.content(span, columns, Column::InputText, dialects::INDEXED_INPUT, config);
+    let output_text = texts.content(span, columns, Column::OutputText, dialects::INDEXED_OUTPUT, config);
     let error_message = texts.error_message(span, columns);
     let mut label = |column| texts.label(columns.text(column));
     let response_model = label(Column::ResponseModel);
@@ -81,7 +82,7 @@ fn row(span: &Span, unit: Unit, columns: &Columns<'_>, config: TextConfig) -> Ll
         provider: label(Column::Provider),
         request_model: request_model.unwrap_or_else(|| UNKNOWN_MODEL.into()),
         response_model,
-        operation: label(Column::Operation).unwrap_or_else(|| genai::CHAT.into()),
+        operation: label(Column::Operation).unwrap_or_else(|| dialects::CHAT.into()),
         input_tokens,
         output_tokens,
         cache_read_tokens: columns.whole(Column::CacheReadTokens),

@@ -58,7 +58,7 @@ fn every_link_of_the_docs_leads_somewhere() {
 fn every_name_that_a_producer_may_use_is_documented_in_order() {
     let wire = page("docs/wire.md");
     let native = page("src/wire/native/names.rs");
-    let otlp = page("src/otlp/genai.rs");
+    let otlp = page("src/otlp/dialects.rs");
     let native = lists(native.split("#[cfg(test)]").next().unwrap());
     let otlp = lists(otlp.split("const TABLE").nth(1).unwrap().split("\n];").next().unwrap());
     assert!(native.len() > 60 && otlp.len() > 25, "these are not the names: {native:?} {otlp:?}");
