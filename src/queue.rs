@@ -107,12 +107,14 @@ pub struct Ticket {
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every event of it is stored.
+    /// Every event of it is stored, or known to be no row.
     Stored {
         /// As new rows.
         stored: u32,
         /// Under an id that was there already.
         duplicates: u32,
+        /// As no row: sums of turns whose calls are rows with tokens of their own.
+        ignored: u32,
     },
     /// No event of it is stored.
     Refused(Refusal),
@@ -204,7 +206,7 @@ impl<C> Queue<C> {
         match state.refusal_of(&batch, limits) {
             None if offered == 0 && batch.notes.is_empty() => {
                 if let Some(reply) = reply {
-                    tell(&reply, Outcome::Stored { stored: 0, duplicates: 0 });
+                    tell(&reply, Outcome::Stored { stored: 0, duplicates: 0, ignored: 0 });
                 }
                 Offer::Queued(())
             }
@@ -292,6 +294,9 @@ pub struct Next<C> {
     pub drained: bool,
 }
 
+/// What the records are called that may turn out to be no row only when they are stored.
+const SUM_OF_TURN: &str = "openclaw.model.usage";
+
 /// The most events in one transaction: past some hundreds a commit gets longer, not cheaper.
 pub const BATCH_EVENTS_MAX: usize = 1000;
 
@@ -332,8 +337,9 @@ impl<C> Inbox<C> {
             events += entry.events.len();
             bytes += entry.bytes;
             match outcome {
-                Outcome::Stored { stored, duplicates } => {
+                Outcome::Stored { stored, duplicates, ignored } => {
                     self.shared.stats.count_settled(stored.into(), duplicates.into());
+                    self.shared.stats.count_settled_ignored(SUM_OF_TURN, ignored.into());
                 }
                 Outcome::Refused(why) => {
                     self.shared.stats.count_given_back(why, entry.events.len() as u64);
@@ -512,7 +518,7 @@ mod tests {
         assert!(matches!(queue.offer(batch(&queue, 1)), Offer::Refused(Refusal::QueueFull)), "held until settled");
         inbox.settle(next.entries.into_iter().map(|entry| {
             let stored = entry.events.len() as u32;
-            (entry, Outcome::Stored { stored, duplicates: 0 })
+            (entry, Outcome::Stored { stored, duplicates: 0, ignored: 0 })
         }));
         assert_eq!(stats.ledger().stored, 5);
         assert!(matches!(queue.offer(batch(&queue, 5)), Offer::Queued(_)));
@@ -538,11 +544,11 @@ mod tests {
         assert!(matches!(queue.offer(batch(&queue, 1)), Offer::Refused(Refusal::Stopping)));
         let next = inbox.next(None);
         assert_eq!((next.entries.len(), next.drained), (1, false));
-        inbox.settle(next.entries.into_iter().map(|e| (e, Outcome::Stored { stored: 2, duplicates: 0 })));
+        inbox.settle(next.entries.into_iter().map(|e| (e, Outcome::Stored { stored: 2, duplicates: 0, ignored: 0 })));
         assert!(inbox.next(None).drained);
         assert!(queue.command(()), "commands are taken after the drain");
         assert_eq!(inbox.next(None).commands.len(), 1);
-        assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 2, duplicates: 0 });
+        assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 2, duplicates: 0, ignored: 0 });
         assert_eq!(stats.ledger().in_flight, 0);
     }
 

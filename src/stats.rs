@@ -110,6 +110,19 @@ impl Stats {
         ledger.in_flight -= stored + duplicate;
     }
 
+    /// Of the events in flight, these turned out to map to no row.
+    pub fn count_settled_ignored(&self, name: &str, count: u64) {
+        if count == 0 {
+            return;
+        }
+        {
+            let mut ledger = locked(&self.ledger);
+            ledger.ignored += count;
+            ledger.in_flight -= count;
+        }
+        self.name_ignored(name, count);
+    }
+
     /// Of the events in flight, these could not be stored after all.
     pub fn count_given_back(&self, why: Refusal, count: u64) {
         let mut ledger = locked(&self.ledger);
@@ -138,6 +151,10 @@ impl Stats {
             ledger.offered += count;
             ledger.ignored += count;
         }
+        self.name_ignored(name, count);
+    }
+
+    fn name_ignored(&self, name: &str, count: u64) {
         let mut names = locked(&self.ignored_names);
         if let Some(known) = names.get_mut(name) {
             *known += count;
@@ -465,7 +482,9 @@ mod tests {
         };
         stats.count_queued(10);
         check();
-        stats.count_settled(4, 3);
+        stats.count_settled(4, 2);
+        check();
+        stats.count_settled_ignored("openclaw.model.usage", 1);
         check();
         stats.count_given_back(Refusal::StoreFull, 3);
         check();

@@ -41,6 +41,14 @@ impl EventId {
         EventId(Uuid::new_v5(&KEYS, identity.as_bytes()))
     }
 
+    /// When an id made by [`EventId::new`] was made, Unix milliseconds. `None` for any other text.
+    pub fn made_ms(text: &str) -> Option<i64> {
+        let uuid = Uuid::try_parse(text).ok().filter(|uuid| uuid.get_version_num() == 7)?;
+        let mut ms = [0; 8];
+        ms[2..].copy_from_slice(&uuid.as_bytes()[..6]);
+        Some(i64::from_be_bytes(ms))
+    }
+
     /// The 36 characters, written into `buffer`.
     pub fn encode(self, buffer: &mut [u8; 36]) -> &str {
         self.0.hyphenated().encode_lower(buffer)
@@ -84,6 +92,8 @@ mod tests {
     fn ids_made_here_are_ordered_by_time_and_ids_of_records_are_stable() {
         let ids: Vec<String> = (1..50).map(|ms| EventId::new(ms * 1000).to_string()).collect();
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+        assert_eq!(EventId::made_ms(&ids[6]), Some(7000));
+        assert_eq!(EventId::made_ms(&EventId::of_record(7, b"").to_string()), None);
         let record = EventId::of_record(1_795_000_000_123, b"llm_traces\0a\0b");
         assert_eq!(record, EventId::of_record(1_795_000_000_123, b"llm_traces\0a\0b"));
         assert_ne!(record, EventId::of_record(1_795_000_000_123, b"llm_traces\0a\0c"));

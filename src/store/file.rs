@@ -12,8 +12,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::migrate::{self, MigrateError};
+use super::notes::Rooms;
 use super::options::{self, PragmaError, Whose};
 use super::prune::{self, Rows};
+use super::rollup::{self, Sizes};
 use super::volume::{self, Identity, LockError};
 use super::wal;
 use crate::clock::compact_utc;
@@ -142,6 +144,10 @@ pub struct Database {
     pub conn: Connection,
     /// The accounts of its rows.
     pub rows: Rows,
+    /// How large the tables of sums are.
+    pub sizes: Sizes,
+    /// How many rows the tables of what is known beside the rows may have.
+    pub rooms: Rooms,
     /// The id that was made with the file: what a confirmation must be for.
     pub instance_id: String,
     identity: Option<Identity>,
@@ -176,6 +182,9 @@ impl Database {
             },
         )?;
         let rows = prune::audit(&mut conn, options.destination.as_deref()).map_err(sqlite)?;
+        let mut sizes = rollup::sizes(&conn, options.retention.db_max_bytes).map_err(sqlite)?;
+        // Before anybody can remove one: a row that is gone cannot be added any more.
+        rollup::catch_up(&mut conn, &mut sizes).map_err(sqlite)?;
         let wal_pages = Arc::new(AtomicI64::new(0));
         let told = Arc::clone(&wal_pages);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
@@ -190,6 +199,8 @@ impl Database {
             log_identity: identity_of(&volume::beside(path, "-wal"))?,
             conn,
             rows,
+            sizes,
+            rooms: Rooms::of_file(options.retention.db_max_bytes),
             wal_pages,
         })
     }

@@ -5,6 +5,7 @@
 
 use rusqlite::{CachedStatement, Connection, ToSql};
 
+use super::notes::Learnt;
 use crate::event::{CustomEvent, ErrorEvent, Event, Kind, LlmTrace, SystemMetric, Table};
 
 /// The prepared inserts of one transaction.
@@ -19,8 +20,9 @@ impl<'c> Inserts<'c> {
         Inserts { conn, statements: [const { None }; Table::ALL.len()] }
     }
 
-    /// Inserts one event. `false` when its id was there already.
-    pub fn insert(&mut self, event: &Event) -> rusqlite::Result<bool> {
+    /// Inserts one event; a call with what was `learnt` of it in place of what it does not say. `false` when its id was
+    /// there already.
+    pub fn insert(&mut self, event: &Event, learnt: &Learnt) -> rusqlite::Result<bool> {
         let table = event.table();
         let slot = &mut self.statements[table.index()];
         let statement = match slot {
@@ -31,7 +33,7 @@ impl<'c> Inserts<'c> {
         let mut row = Row { statement, bound: 0 };
         row.bind(event.id.encode(&mut id))?;
         match &event.kind {
-            Kind::LlmTrace(trace) => bind_llm_trace(&mut row, event.received_at_ms, trace)?,
+            Kind::LlmTrace(trace) => bind_llm_trace(&mut row, event.received_at_ms, trace, learnt)?,
             Kind::SystemMetric(sample) => bind_system_metric(&mut row, event.received_at_ms, sample)?,
             Kind::CustomEvent(custom) => bind_custom_event(&mut row, event.received_at_ms, custom)?,
             Kind::ErrorEvent(error) => bind_error_event(&mut row, event.received_at_ms, error)?,
@@ -97,7 +99,7 @@ impl Row<'_, '_> {
     }
 }
 
-fn bind_llm_trace(row: &mut Row<'_, '_>, received_at_ms: i64, t: &LlmTrace) -> rusqlite::Result<()> {
+fn bind_llm_trace(row: &mut Row<'_, '_>, received_at_ms: i64, t: &LlmTrace, learnt: &Learnt) -> rusqlite::Result<()> {
     row.bind(t.timestamp_ms)?;
     row.bind(received_at_ms)?;
     row.bind(t.provider.as_deref())?;
@@ -117,23 +119,18 @@ fn bind_llm_trace(row: &mut Row<'_, '_>, received_at_ms: i64, t: &LlmTrace) -> r
     row.bind(t.price_version.as_deref())?;
     row.integers([t.latency_ms, t.ttft_ms, t.ttfb_ms])?;
     row.bind(t.status.as_str())?;
-    row.texts([
-        &t.error_type,
-        &t.error_message,
-        &t.finish_reason,
-        &t.response_id,
-        &t.conversation_id,
-        &t.agent_id,
-        &t.agent_name,
-        &t.user_id,
-    ])?;
+    row.texts([&t.error_type, &t.error_message, &t.finish_reason, &t.response_id, &t.conversation_id, &t.agent_id])?;
+    row.bind(t.agent_name.as_deref().or(learnt.agent_name.as_deref()))?;
+    row.bind(t.user_id.as_deref())?;
     row.bind(t.streaming)?;
     row.bind(t.unit.as_str())?;
     row.texts([&t.otel_trace_id, &t.otel_span_id, &t.otel_parent_span_id, &t.input_text, &t.output_text])?;
     row.bind(t.text_truncated)?;
     row.bind(t.service_name.as_deref())?;
     row.bind(t.source.as_str())?;
-    row.texts([&t.attributes, &t.channel, &t.trigger])
+    row.bind(t.attributes.as_deref())?;
+    row.bind(t.channel.as_deref().or(learnt.channel.as_deref()))?;
+    row.bind(t.trigger.as_deref().or(learnt.trigger.as_deref()))
 }
 
 fn bind_system_metric(row: &mut Row<'_, '_>, received_at_ms: i64, m: &SystemMetric) -> rusqlite::Result<()> {
@@ -206,11 +203,11 @@ mod tests {
             Kind::CustomEvent(Box::default()),
             Kind::ErrorEvent(Box::default()),
         ];
-        let mut inserts = Inserts::new(&conn);
+        let (mut inserts, nothing) = (Inserts::new(&conn), Learnt::default());
         for kind in kinds {
             let event = event(kind);
-            assert!(inserts.insert(&event).unwrap());
-            assert!(!inserts.insert(&event).unwrap());
+            assert!(inserts.insert(&event, &nothing).unwrap());
+            assert!(!inserts.insert(&event, &nothing).unwrap());
             let count = format!("SELECT count(*) FROM {}", event.table().name());
             assert_eq!(conn.query_row(&count, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
         }
@@ -237,7 +234,8 @@ mod tests {
             trigger: word("trigger"),
             ..Default::default()
         };
-        Inserts::new(&conn).insert(&event(Kind::LlmTrace(Box::new(trace)))).unwrap();
+        let learnt = Learnt { channel: word("channel"), trigger: word("unsaid"), agent_name: None };
+        Inserts::new(&conn).insert(&event(Kind::LlmTrace(Box::new(trace))), &learnt).unwrap();
         let wanted: &[(&str, &str)] = &[
             ("timestamp", "1"),
             ("received_at", "7"),
@@ -259,6 +257,7 @@ mod tests {
             ("service_name", "service_name"),
             ("source", "native"),
             ("attributes", "{}"),
+            ("channel", "channel"),
             ("trigger", "trigger"),
         ];
         for (column, value) in wanted {
@@ -267,7 +266,7 @@ mod tests {
         }
         let sample =
             SystemMetric { load_1m: Some(0.5), zombie_count: Some(4), disk_percent: Some(1.5), ..Default::default() };
-        Inserts::new(&conn).insert(&event(Kind::SystemMetric(Box::new(sample)))).unwrap();
+        Inserts::new(&conn).insert(&event(Kind::SystemMetric(Box::new(sample))), &learnt).unwrap();
         let read = "SELECT load_1m, zombie_count, disk_percent, scope FROM system_metrics";
         let row = conn.query_row(read, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
         assert_eq!(row, (0.5, 4, 1.5, "host".to_owned()));

@@ -11,9 +11,13 @@ mod file;
 mod insert;
 mod limits;
 mod migrate;
+mod notes;
 mod options;
+#[cfg(test)]
+mod plans;
 mod prune;
 mod reader;
+mod rollup;
 mod volume;
 mod wal;
 mod writer;

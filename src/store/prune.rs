@@ -228,20 +228,11 @@ fn book(conn: &Connection, table: Table, cause: Pruned, count: i64) -> rusqlite:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::migrate;
-
-    fn plan_of(conn: &Connection, sql: &str) -> String {
-        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let count = statement.parameter_count();
-        let params = rusqlite::params_from_iter((0..count).map(|_| 1));
-        let lines = statement.query_map(params, |row| row.get::<_, String>(3)).unwrap();
-        lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
-    }
+    use crate::store::plans::{empty, plan_of};
 
     #[test]
     fn rows_are_found_by_rowid_and_never_by_a_scan_or_a_sort() {
-        let mut conn = Connection::open_in_memory().unwrap();
-        migrate::migrate(&mut conn, true, migrate::MIGRATIONS, 1).unwrap();
+        let conn = empty();
         for table in Table::ALL {
             let sql = sql(table);
             for text in [sql.oldest, sql.remove, sql.count_between] {

@@ -113,11 +113,11 @@ macro_rules! readable {
     ($columns:ident, $select:ident, $table:literal, $($column:literal)+) => {
         const $columns: &[&str] = &[$($column),+];
         // Served by the rowid.
-        const $select: &str = concat!("SELECT id", $(", ", $column,)+ " FROM ", $table, " WHERE id > ?1 ORDER BY id LIMIT ?2");
+        pub(super) const $select: &str = concat!("SELECT id", $(", ", $column,)+ " FROM ", $table, " WHERE id > ?1 ORDER BY id LIMIT ?2");
     };
 }
 
-readable!(LLM_TRACES, SELECT_LLM_TRACES, "llm_traces",
+readable!(LLM_TRACES, SELECT_LLM_TRACES, "llm_calls",
     "trace_id" "timestamp" "received_at" "provider" "request_model" "response_model" "operation" "input_tokens"
     "output_tokens" "cache_read_tokens" "cache_write_tokens" "cache_write_1h_tokens" "reasoning_tokens"
     "cost_picousd" "cost_usd" "cost_source" "price_version" "latency_ms" "ttft_ms" "ttfb_ms" "status" "error_type"

@@ -180,15 +180,15 @@ fn what_is_acknowledged_is_in_the_file_once() {
     let mut store = Store::open(options(&dir.join("t.db")));
     let (a, b) = (event(), event());
     let twice = vec![a.clone(), b.clone(), a.clone()];
-    assert_eq!(store.store(twice), Outcome::Stored { stored: 2, duplicates: 1 });
+    assert_eq!(store.store(twice), Outcome::Stored { stored: 2, duplicates: 1, ignored: 0 });
     assert!(store.has(a.id) && store.has(b.id));
-    assert_eq!(store.store(vec![b]), Outcome::Stored { stored: 0, duplicates: 1 });
+    assert_eq!(store.store(vec![b]), Outcome::Stored { stored: 0, duplicates: 1, ignored: 0 });
     store.check_laws();
     let tickets: Vec<Ticket> = (0..50).map(|_| store.offer(vec![event(), event()]).unwrap()).collect();
     let ended = store.close();
     assert_eq!(ended, Ended { lost: 0, log_is_empty: true });
     for ticket in tickets {
-        assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 2, duplicates: 0 });
+        assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 2, duplicates: 0, ignored: 0 });
     }
     assert_eq!(store.count(Table::CustomEvents), 102);
     assert!(!dir.join("t.db-wal").exists(), "the log is gone after a clean end");
@@ -200,7 +200,7 @@ fn the_file_is_for_nobody_elses_eyes() {
     let dir = TempDir::new("mode");
     let path = dir.join("below/t.db");
     let store = Store::open(options(&path));
-    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     for name in ["t.db", "t.db-wal", "t.db-shm", "t.db.lock", "t.db.ballast"] {
         let mode = std::fs::metadata(dir.join("below").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
@@ -212,11 +212,11 @@ fn a_second_instance_is_refused_and_harms_nothing() {
     let dir = TempDir::new("second");
     let path = dir.join("t.db");
     let store = Store::open(options(&path));
-    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     let refused = Store::try_open(options(&path)).err().unwrap();
     let said = refused.to_string();
     assert!(matches!(refused, OpenError::Lock(_)) && said.contains(&std::process::id().to_string()), "{said}");
-    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     store.check_laws();
 }
 
@@ -236,7 +236,7 @@ fn a_broken_file_is_moved_aside_and_the_request_is_stored_in_a_new_one() {
     let path = dir.join("t.db");
     std::fs::write(&path, "this is no database, and long enough to look like one".repeat(100)).unwrap();
     let store = Store::open(options(&path));
-    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     let incidents = store.stats.store().incidents.clone();
     assert_eq!(incidents.len(), 1, "{incidents:?}");
     let kept = std::fs::read_dir(dir.path())
@@ -262,7 +262,7 @@ fn a_file_that_breaks_while_it_is_open_is_moved_aside_too() {
     let store = Store::open(options(&path));
     let last = event();
     let id = last.id;
-    assert_eq!(store.store(vec![last]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![last]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     assert!(store.has(id));
     assert!(store.stats.store().incidents[0].contains("broken"), "{:?}", store.stats.store().incidents);
 }
@@ -275,17 +275,17 @@ fn a_file_deleted_or_replaced_under_us_is_noticed_before_anything_is_acknowledge
     store.store(vec![event()]);
     std::fs::remove_file(&path).unwrap();
     let a = event();
-    assert_eq!(store.store(vec![a.clone()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![a.clone()]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     assert!(store.has(a.id));
     let other = dir.join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
     std::fs::rename(&other, &path).unwrap();
     let b = event();
-    assert_eq!(store.store(vec![b.clone()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![b.clone()]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     assert!(store.has(b.id));
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE others (x)").unwrap();
     std::fs::rename(&other, &path).unwrap();
-    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![event()]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     assert_eq!(store.stats.store().incidents.len(), 3);
     let names: Vec<PathBuf> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let theirs = names.iter().filter(|path| {
@@ -402,7 +402,7 @@ fn a_full_disk_is_left_by_ballast_and_pruning_with_nobody_freeing_space() {
     // Everything counts as synced: without an endpoint the oldest rows make room for the newest.
     while store.stats.store().rows[Table::CustomEvents.index()].pruned[Pruned::Disk as usize] < 2000 {
         let outcome = store.store((0..50).map(|_| event_at(NOW, 1000)).collect());
-        assert_eq!(outcome, Outcome::Stored { stored: 50, duplicates: 0 }, "round {rounds}");
+        assert_eq!(outcome, Outcome::Stored { stored: 50, duplicates: 0, ignored: 0 }, "round {rounds}");
         rounds += 1;
         assert!(rounds < 2000, "the disk was never full");
     }
@@ -410,7 +410,7 @@ fn a_full_disk_is_left_by_ballast_and_pruning_with_nobody_freeing_space() {
     for _ in 0..20 {
         assert_eq!(
             store.store((0..50).map(|_| event_at(NOW, 1000)).collect()),
-            Outcome::Stored { stored: 50, duplicates: 0 }
+            Outcome::Stored { stored: 50, duplicates: 0, ignored: 0 }
         );
     }
     store.check_laws();
@@ -500,7 +500,7 @@ fn a_request_whose_client_has_given_up_is_not_stored_behind_its_back() {
     let ticket = store.offer(vec![kept.clone()]).unwrap();
     drop(store.offer(vec![gone.clone()]).unwrap());
     store.start();
-    assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     until("both are settled", || store.stats.ledger().in_flight == 0);
     assert!(store.has(kept.id) && !store.has(gone.id));
     store.check_laws();
@@ -597,7 +597,7 @@ fn a_log_that_is_deleted_under_us_costs_nothing_that_was_acknowledged() {
     store.store((0..50).map(|_| event()).collect());
     std::fs::remove_file(dir.join("t.db-wal")).unwrap();
     let last = event();
-    assert_eq!(store.store(vec![last.clone()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![last.clone()]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     // What a process that is killed now leaves behind: the files as they are.
     let left = dir.join("left.db");
     std::fs::copy(&path, &left).unwrap();
@@ -617,7 +617,7 @@ fn a_directory_that_is_removed_is_made_again_and_locked_again() {
     // Renamed, not removed: the writer may be making files in it at this moment.
     std::fs::rename(dir.join("below"), dir.join("elsewhere")).unwrap();
     let kept = event();
-    assert_eq!(store.store(vec![kept.clone()]), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(store.store(vec![kept.clone()]), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     assert!(store.has(kept.id));
     assert!(matches!(Store::try_open(options(&path)).err().unwrap(), OpenError::Lock(_)), "a second one is kept out");
     store.check_laws();

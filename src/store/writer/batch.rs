@@ -1,23 +1,31 @@
 //! One batch: all requests of it in one transaction, each in a savepoint of its own.
 
-use rusqlite::{ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use crate::event::Table;
+use crate::event::{Event, EventId, Kind, LlmTrace, Table, Unit};
 use crate::queue::{Entry, Outcome};
 use crate::stats::Refusal;
 use crate::store::file::Database;
 use crate::store::insert::Inserts;
+use crate::store::notes::{Decision, Learnt, Notes, Rooms};
 use crate::store::prune;
+use crate::store::rollup::{Call, Rollup, Sizes};
 
-/// Stores all requests in one transaction, each in a savepoint of its own.
-pub fn store(database: &mut Database, entries: &[Entry]) -> rusqlite::Result<Vec<Outcome>> {
+/// Stores all requests in one transaction, each in a savepoint of its own, with what they add to the sums.
+pub fn store(database: &mut Database, entries: &[Entry], now_ms: i64) -> rusqlite::Result<Vec<Outcome>> {
+    let made_ms = EventId::made_ms(&database.instance_id).unwrap_or(now_ms);
     let mut outcomes = Vec::with_capacity(entries.len());
-    let mut stored = [0i64; Table::ALL.len()];
     let tx = database.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let mut inserts = Inserts::new(&tx);
+    let (stored, sizes, rooms) = {
+        let mut storing = Storing {
+            conn: &tx,
+            inserts: Inserts::new(&tx),
+            notes: Notes::new(&tx, database.rooms, made_ms, now_ms),
+            rollup: Rollup::new(&tx, &database.sizes),
+            stored: Counts::default(),
+        };
         for entry in entries {
-            outcomes.push(match request(&tx, &mut inserts, entry, &mut stored) {
+            outcomes.push(match storing.request(entry) {
                 Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                     log::error!(error:% = error; "a request breaks a rule of the schema and was refused");
                     Outcome::Refused(Refusal::StoreFailing)
@@ -25,14 +33,10 @@ pub fn store(database: &mut Database, entries: &[Entry]) -> rusqlite::Result<Vec
                 other => other?,
             });
         }
-        for table in Table::ALL {
-            let count = stored[table.index()];
-            if count > 0 {
-                prune::book_stored(&tx, table, count)?;
-            }
-        }
-    }
+        storing.end()?
+    };
     tx.commit()?;
+    (database.sizes, database.rooms) = (sizes, rooms);
     let remote = database.rows.iter().any(|account| account.synced_id != i64::MAX);
     for (account, count) in database.rows.iter_mut().zip(stored) {
         account.stored += count;
@@ -42,36 +46,120 @@ pub fn store(database: &mut Database, entries: &[Entry]) -> rusqlite::Result<Vec
     Ok(outcomes)
 }
 
-/// Stores one request, or nothing of it.
-fn request(
-    tx: &Transaction<'_>,
-    inserts: &mut Inserts<'_>,
-    entry: &Entry,
-    stored: &mut [i64; Table::ALL.len()],
-) -> rusqlite::Result<Outcome> {
-    // One statement alone is undone by SQLite itself.
-    let savepoint = entry.events.len() > 1;
-    if savepoint {
-        tx.prepare_cached("SAVEPOINT request")?.execute([])?;
-    }
-    let mut new = [0i64; Table::ALL.len()];
-    for event in &entry.events {
-        match inserts.insert(event) {
-            Ok(true) => new[event.table().index()] += 1,
-            Ok(false) => {}
+/// A transaction in which requests are stored.
+struct Storing<'c> {
+    conn: &'c Connection,
+    inserts: Inserts<'c>,
+    notes: Notes<'c>,
+    rollup: Rollup<'c>,
+    /// New rows, by [`Table::index`].
+    stored: Counts,
+}
+
+/// One number for each table, by [`Table::index`].
+type Counts = [i64; Table::ALL.len()];
+
+/// What became of an event.
+enum Became {
+    Row,
+    Duplicate,
+    /// The calls that it sums up are rows with tokens of their own.
+    Ignored,
+}
+
+impl Storing<'_> {
+    /// Stores one request, or nothing of it.
+    fn request(&mut self, entry: &Entry) -> rusqlite::Result<Outcome> {
+        let savepoint = !is_one_statement(entry);
+        if savepoint {
+            self.conn.prepare_cached("SAVEPOINT request")?.execute([])?;
+        }
+        let (outcome, new) = match self.whole(entry) {
+            Ok(stored) => stored,
             Err(error) => {
+                self.rollup.forget();
+                self.notes.forget();
                 // Any other error ends the whole transaction, and may have ended the savepoint with it.
                 if savepoint && error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) {
-                    tx.execute_batch("ROLLBACK TO request; RELEASE request")?;
+                    self.conn.execute_batch("ROLLBACK TO request; RELEASE request")?;
                 }
                 return Err(error);
             }
+        };
+        if savepoint {
+            self.conn.prepare_cached("RELEASE request")?.execute([])?;
         }
+        self.rollup.keep()?;
+        self.stored.iter_mut().zip(new).for_each(|(all, new)| *all += new);
+        Ok(outcome)
     }
-    if savepoint {
-        tx.prepare_cached("RELEASE request")?.execute([])?;
+
+    /// Writes what a request tells. Returns how many of its events are new rows, by table.
+    fn whole(&mut self, entry: &Entry) -> rusqlite::Result<(Outcome, Counts)> {
+        self.notes.take(&entry.notes, &mut self.rollup)?;
+        let (mut new, mut duplicates, mut ignored) = (Counts::default(), 0, 0);
+        for event in &entry.events {
+            let became = match &event.kind {
+                Kind::LlmTrace(trace) => self.call(event, trace)?,
+                _ if self.inserts.insert(event, &Learnt::default())? => Became::Row,
+                _ => Became::Duplicate,
+            };
+            match became {
+                Became::Row => new[event.table().index()] += 1,
+                Became::Duplicate => duplicates += 1,
+                Became::Ignored => ignored += 1,
+            }
+        }
+        let stored = new.iter().sum::<i64>() as u32;
+        Ok((Outcome::Stored { stored, duplicates, ignored }, new))
     }
-    let count: i64 = new.iter().sum();
-    stored.iter_mut().zip(new).for_each(|(all, new)| *all += new);
-    Ok(Outcome::Stored { stored: count as u32, duplicates: entry.events.len() as u32 - count as u32 })
+
+    /// Stores a call, with all that is known of it.
+    fn call(&mut self, event: &Event, trace: &LlmTrace) -> rusqlite::Result<Became> {
+        let decision = match (trace.unit, &trace.exporter) {
+            // Whoever posts sums of turns posts the calls as well.
+            (Unit::TurnSum, None) => Decision::Attribution,
+            (Unit::TurnSum, Some(exporter)) => match self.notes.decision(exporter)? {
+                Decision::Attribution => return Ok(Became::Ignored),
+                decision => decision,
+            },
+            _ => Decision::Counts,
+        };
+        let learnt = self.notes.known_of(trace)?;
+        if !self.inserts.insert(event, &learnt)? {
+            return Ok(Became::Duplicate);
+        }
+        let id = self.conn.last_insert_rowid();
+        self.rollup.stored(id);
+        match (decision, &trace.exporter) {
+            (Decision::Counts, _) => {
+                let call = Call::of_event(event.received_at_ms, trace);
+                self.rollup.count(learnt.add_to(&call).share());
+            }
+            (Decision::Open, Some(exporter)) => self.notes.leave_open(exporter, id)?,
+            (Decision::Attribution | Decision::Open, _) => {}
+        }
+        self.notes.may_wait(id, trace, &learnt)?;
+        Ok(Became::Row)
+    }
+
+    /// Writes the accounts of what was stored.
+    fn end(self) -> rusqlite::Result<(Counts, Sizes, Rooms)> {
+        for table in Table::ALL {
+            let count = self.stored[table.index()];
+            if count > 0 {
+                prune::book_stored(self.conn, table, count)?;
+            }
+        }
+        Ok((self.stored, self.rollup.write()?, self.notes.rooms))
+    }
+}
+
+/// Whether a request writes with one statement alone: that one is undone by SQLite itself.
+fn is_one_statement(entry: &Entry) -> bool {
+    let is_alone = |event: &Event| match &event.kind {
+        Kind::LlmTrace(trace) => trace.otel_trace_id.is_none() && trace.exporter.is_none(),
+        _ => true,
+    };
+    matches!(&entry.events[..], [event] if entry.notes.is_empty() && is_alone(event))
 }

@@ -10,6 +10,9 @@ mod mend;
 mod refuse;
 mod upkeep;
 
+#[cfg(test)]
+mod histories;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -84,6 +87,9 @@ pub struct Writer {
     refusals: Repeats,
     resumptions: Repeats,
     removals: Repeats,
+    /// Whether the sums have changed since they were last told.
+    usage_changed: bool,
+    next_usage: Duration,
 }
 
 /// Why new requests are refused, as far as the writer must remember it.
@@ -143,6 +149,8 @@ impl Writer {
             refusals: Repeats::default(),
             resumptions: Repeats::default(),
             removals: Repeats::default(),
+            usage_changed: true,
+            next_usage: Duration::ZERO,
         };
         match writer.reopen() {
             Ok(()) => writer.take_ballast(),
@@ -156,6 +164,7 @@ impl Writer {
             Err(error) => return Err(error),
         }
         writer.publish();
+        writer.tell_usage();
         Ok(writer)
     }
 
@@ -200,6 +209,7 @@ impl Writer {
     fn patience(&self) -> Duration {
         match self.refusing {
             _ if self.more_to_do => Duration::ZERO,
+            _ if self.usage_changed => upkeep::USAGE_EVERY,
             Some(_) => PROBE,
             None => upkeep::LOOK,
         }
@@ -242,13 +252,14 @@ impl Writer {
                 continue;
             };
             let started = Instant::now();
-            match batch::store(database, entries) {
+            match batch::store(database, entries, self.clock.now_ms()) {
                 Ok(_) if !database.is_in_place(&self.options.path) => self.replace_vanished_file(),
                 Ok(outcomes) => {
                     if !database.has_its_log(&self.options.path) {
                         self.save_from_vanished_log()?;
                     }
                     self.note_commit(started.elapsed());
+                    self.usage_changed = true;
                     return Ok(outcomes);
                 }
                 // Once for nothing: a disk that has room was only full for a moment.

@@ -9,12 +9,14 @@ use crate::queue::Inbox;
 use crate::space::Space;
 use crate::stats::Pruned;
 use crate::store::limits::{self, Sizes, Step, Which};
-use crate::store::{prune, wal};
+use crate::store::{notes, prune, rollup, wal};
 
 /// How often ages and the volume are looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
 /// How often a reader in the way of the log is asked to go.
 const RESTART_EVERY: Duration = Duration::from_secs(60);
+/// How often the sums are told, at most.
+pub(super) const USAGE_EVERY: Duration = Duration::from_secs(1);
 
 impl Writer {
     pub(super) fn keep_up(&mut self, inbox: &Inbox<Command>) {
@@ -24,6 +26,10 @@ impl Writer {
         let checkpointed = self.keep_log_short(inbox);
         let uptime = self.clock.uptime();
         let look = uptime >= self.next_look;
+        // The day may have changed although nothing was stored.
+        if look || (self.usage_changed && uptime >= self.next_usage) {
+            self.tell_usage();
+        }
         if !(look || checkpointed || self.more_to_do || self.refusing == Some(Refusing::FileFull)) {
             return;
         }
@@ -34,8 +40,11 @@ impl Writer {
                 self.take_ballast();
             }
         }
-        match self.keep_limits() {
-            Ok(step) => self.after_step(inbox, step),
+        match self.keep_limits(look) {
+            Ok((step, more)) => {
+                self.after_step(inbox, step);
+                self.more_to_do |= more;
+            }
             Err(error) => {
                 self.more_to_do = false;
                 if let Err((why, reason)) = self.mend(&error) {
@@ -46,11 +55,28 @@ impl Writer {
         self.publish();
     }
 
-    /// Takes one step for the limits, and says which.
-    fn keep_limits(&mut self) -> rusqlite::Result<Step> {
+    /// Tells what the calls of today came to. It is the next time's if it cannot be read now.
+    pub(super) fn tell_usage(&mut self) {
+        let Some(database) = &self.database else { return };
+        self.next_usage = self.clock.uptime() + USAGE_EVERY;
+        match rollup::report(&database.conn, self.clock.now_ms()) {
+            Ok(report) => {
+                self.usage_changed = false;
+                self.stats.store().usage = report;
+            }
+            Err(error) => log::debug!(error:% = error; "the sums could not be read"),
+        }
+    }
+
+    /// Takes one step for the limits, and one for the sums that are too old. Says which, and whether there is more of these.
+    fn keep_limits(&mut self, look: bool) -> rusqlite::Result<(Step, bool)> {
         let disk_percent = self.space().and_then(Space::used_percent);
         let now_ms = self.ages.now_ms(&self.clock);
-        let Some(database) = &mut self.database else { return Ok(Step::Rest) };
+        let Some(database) = &mut self.database else { return Ok((Step::Rest, false)) };
+        if look {
+            notes::let_go(&database.conn, self.clock.now_ms())?;
+        }
+        let more = rollup::let_go(&mut database.conn, &mut database.sizes, now_ms)?;
         let (pages, free_pages) = database.pages()?;
         let oldest_of = |which, until_ms| {
             prune::oldest(&database.conn, &database.rows, which, until_ms).map(|found| found.map(|(ms, _)| ms))
@@ -78,12 +104,12 @@ impl Writer {
                 let removed = prune::remove(&mut database.conn, &mut database.rows, which, before_ms, cause)?;
                 log::debug!(count = removed, cause = cause.name(), which:? = which; "rows were removed");
                 if removed == 0 {
-                    return Ok(Step::Rest);
+                    return Ok((Step::Rest, more));
                 }
                 prune::give_back(&database.conn)?;
             }
         }
-        Ok(step)
+        Ok((step, more))
     }
 
     fn after_step(&mut self, inbox: &Inbox<Command>, step: Step) {

@@ -151,7 +151,7 @@ fn write(inbox: &Inbox<()>, stored: &Mutex<HashSet<EventId>>, gate: &(Mutex<bool
         for entry in next.entries {
             let new = entry.events.iter().filter(|event| known.insert(event.id)).count() as u32;
             let duplicates = entry.events.len() as u32 - new;
-            settled.push((entry, Outcome::Stored { stored: new, duplicates }));
+            settled.push((entry, Outcome::Stored { stored: new, duplicates, ignored: 0 }));
         }
         drop(known);
         inbox.settle(settled);

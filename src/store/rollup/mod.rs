@@ -1,0 +1,160 @@
+//! The sums by the hour, kept by the transaction that stores the rows: they outlive them.
+//!
+//! What is promised: at every commit `usage_hourly` is what one would get by adding up every row that was ever stored
+//! and counts. What a request adds is kept in memory until the request is stored whole, so a request that fails leaves
+//! nothing behind, and each row of sums is written once in a transaction.
+
+mod coverage;
+mod hourly;
+mod keep;
+mod report;
+mod share;
+mod usage;
+
+use rusqlite::Connection;
+
+pub use keep::{catch_up, let_go, sizes};
+pub use report::report;
+pub use share::{Call, Share, call, cut};
+
+use crate::event::{Counted, CounterPoint};
+use hourly::{Hourly, Size};
+use share::Figures;
+
+/// What is not told apart.
+const OTHER: &str = "(other)";
+/// Texts are cut at this.
+const TEXT_BYTES_MAX: usize = 256;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// How long the sums are kept.
+const KEPT_MS: i64 = 400 * DAY_MS;
+
+/// How large the tables of sums are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sizes {
+    usage: Size,
+    coverage: Size,
+}
+
+/// The sums within one transaction.
+pub struct Rollup<'c> {
+    conn: &'c Connection,
+    usage: Hourly<'c, usage::UsageSums>,
+    coverage: Hourly<'c, coverage::CoverageSums>,
+    /// What the request adds that is being stored.
+    pending: Vec<Change>,
+    last_id: i64,
+}
+
+enum Change {
+    /// A row that is stored, or that is known to count.
+    Count(Box<Share>),
+    /// A row of which more is known.
+    Move(Box<Move>),
+    /// A counter rose.
+    Report { key: coverage::Key, counted: Counted, rise: i64, start_ms: i64 },
+    /// A row is in the file.
+    Stored(i64),
+}
+
+struct Move {
+    from: usage::Key,
+    to: usage::Key,
+    figures: Figures,
+}
+
+impl<'c> Rollup<'c> {
+    /// Nothing is added yet.
+    pub fn new(conn: &'c Connection, sizes: &Sizes) -> Rollup<'c> {
+        let (usage, coverage) = (Hourly::new(conn, sizes.usage), Hourly::new(conn, sizes.coverage));
+        Rollup { conn, usage, coverage, pending: Vec::new(), last_id: 0 }
+    }
+
+    /// Counts a row.
+    pub fn count(&mut self, share: Share) {
+        self.pending.push(Change::Count(Box::new(share)));
+    }
+
+    /// Counts a row elsewhere than until now.
+    pub fn shift(&mut self, before: &Call<'_>, after: &Call<'_>) {
+        let (from, to) = (before.key(), after.key());
+        if from != to {
+            self.pending.push(Change::Move(Box::new(Move { from, to, figures: before.figures() })));
+        }
+    }
+
+    /// Counts by how much a counter of a service rose until this point.
+    pub fn report(&mut self, service: Box<str>, point: &CounterPoint, rise: i64, now_ms: i64) {
+        let key = coverage::Key { hour: hour_of(point.timestamp_ms, now_ms), service };
+        self.pending.push(Change::Report { key, counted: point.counted, rise, start_ms: point.start_ms });
+    }
+
+    /// The row with this id is in the file, and counts if it counts at all.
+    pub fn stored(&mut self, id: i64) {
+        self.pending.push(Change::Stored(id));
+    }
+
+    /// The request is stored: what it adds counts.
+    pub fn keep(&mut self) -> rusqlite::Result<()> {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.drain(..).try_for_each(|change| self.apply(change))?;
+        self.pending = pending;
+        Ok(())
+    }
+
+    /// The request is not stored: what it adds is forgotten.
+    pub fn forget(&mut self) {
+        self.pending.clear();
+    }
+
+    /// Writes what has changed. The sizes are those of the tables after the commit.
+    pub fn write(mut self) -> rusqlite::Result<Sizes> {
+        self.usage.write()?;
+        self.coverage.write()?;
+        if self.last_id > 0 {
+            self.conn.prepare_cached(keep::SET_ROLLED_ID)?.execute([self.last_id])?;
+        }
+        Ok(Sizes { usage: self.usage.size, coverage: self.coverage.size })
+    }
+
+    fn apply(&mut self, change: Change) -> rusqlite::Result<()> {
+        match change {
+            Change::Count(share) => {
+                let Share { key, figures, service } = *share;
+                if let Some(service) = service {
+                    self.coverage.sums_for(coverage::Key { hour: key.hour, service })?.add_row(&figures);
+                }
+                self.usage.sums_for(key)?.add(&figures);
+            }
+            Change::Move(moved) => {
+                let Move { from, to, figures } = *moved;
+                if self.usage.take(&from, |sums| sums.take(&figures))? {
+                    self.usage.sums_for(to)?.add(&figures);
+                }
+            }
+            Change::Report { key, counted, rise, start_ms } => {
+                self.coverage.sums_for(key)?.add_reported(counted, rise, start_ms);
+            }
+            Change::Stored(id) => self.last_id = self.last_id.max(id),
+        }
+        Ok(())
+    }
+}
+
+/// The hour that a time lies in. One that nobody can believe is taken for the arrival.
+fn hour_of(timestamp_ms: i64, received_at_ms: i64) -> i64 {
+    let believed = received_at_ms.saturating_sub(KEPT_MS)..=received_at_ms.saturating_add(DAY_MS);
+    let at_ms = if believed.contains(&timestamp_ms) { timestamp_ms } else { received_at_ms };
+    at_ms.saturating_sub(at_ms.rem_euclid(HOUR_MS))
+}
+
+#[cfg(test)]
+pub use keep::OLDEST;
+
+/// Every statement that must find its rows by a key.
+#[cfg(test)]
+pub fn statements() -> impl Iterator<Item = &'static str> {
+    let calls = share::STATEMENTS.into_iter().chain(report::STATEMENTS).chain(keep::STATEMENTS);
+    calls.chain(usage::STATEMENTS).chain(coverage::STATEMENTS)
+}
