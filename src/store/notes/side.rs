@@ -35,7 +35,7 @@ const ROWS_MAX: i64 = 4096;
 /// A small file may have fewer, so that all five together stay below a third of it: a row takes at most some 900 bytes.
 const FILE_BYTES_PER_ROW: u64 = 16 << 10;
 /// When there are too many, this part of them goes, so that not each further row has to search for the one to go.
-const GOES: i64 = 8;
+const GOES: i64 = 4;
 
 /// The SQL of one table.
 struct Sql {

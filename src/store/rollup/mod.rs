@@ -158,3 +158,6 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
     let calls = share::STATEMENTS.into_iter().chain(report::STATEMENTS).chain(keep::STATEMENTS);
     calls.chain(usage::STATEMENTS).chain(coverage::STATEMENTS)
 }
+
+#[cfg(test)]
+mod tests;
