@@ -76,3 +76,6 @@ impl<'c> Notes<'c> {
 pub fn statements() -> impl Iterator<Item = &'static str> {
     exporters::STATEMENTS.into_iter().chain(context::STATEMENTS).chain(counters::STATEMENTS)
 }
+
+#[cfg(test)]
+mod tests;
