@@ -11,7 +11,7 @@ use fastrand::Rng;
 use nix::sys::signal::Signal;
 use openclaw_trace::event::Table;
 
-use self::found::{Found, sound, trace_ids};
+use self::found::{Found, check_sums, sound, trace_ids};
 use self::load::{Load, Sent};
 use crate::support::dir::TempDir;
 use crate::support::sidecar::{NO_SAMPLES, Sidecar, check_laws};
@@ -62,6 +62,7 @@ fn what_was_acknowledged_survives_two_hundred_cuts_by_kill() {
         assert!(cut.iter().all(|request| request.status.is_none() || request.acknowledged()), "round {round}");
         found.read_on(&db);
         found.check_acknowledged(&cut);
+        check_sums(&db);
         for request in cut.iter().filter(|request| request.status.is_none()) {
             *(if found.has(request) { &mut kept } else { &mut lost }) += 1;
         }
@@ -139,6 +140,7 @@ impl Stopped {
         let db = self.dir.join("trace.db");
         assert!(!self.dir.join("trace.db-wal").exists(), "the log is still there");
         Found::all(&db).check_acknowledged(&self.sent);
+        check_sums(&db);
         assert_eq!(sound(&db, "quick_check"), "ok");
     }
 

@@ -15,5 +15,6 @@ mod push;
 mod replay;
 mod run;
 mod store;
+mod sums;
 mod support;
 mod tidy;

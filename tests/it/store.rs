@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use openclaw_trace::clock::Clock;
 use openclaw_trace::config::{RetentionConfig, Sync};
-use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, Table};
+use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, Note, Table};
 use openclaw_trace::queue::{Inbox, Limits, Offer, Outcome, Queue, Ticket, Window, queue};
 use openclaw_trace::stats::{Pruned, Refusal, Stats, StoreState};
 use openclaw_trace::store::{Command, Ended, OpenError, Options, Reader, Writer};
@@ -16,18 +16,18 @@ use rusqlite::Connection;
 use crate::support::dir::TempDir;
 
 const DAY: Duration = Duration::from_secs(86_400);
-const NOW: i64 = 1_795_000_000_000;
+pub const NOW: i64 = 1_795_000_000_000;
 
-struct Store {
-    queue: Queue<Command>,
-    stats: Arc<Stats>,
-    clock: Clock,
+pub struct Store {
+    pub queue: Queue<Command>,
+    pub stats: Arc<Stats>,
+    pub clock: Clock,
     path: PathBuf,
     idle: Option<(Writer, Inbox<Command>)>,
     thread: Option<JoinHandle<Ended>>,
 }
 
-fn options(path: &Path) -> Options {
+pub fn options(path: &Path) -> Options {
     let retention = RetentionConfig {
         events: 7 * DAY,
         metrics: 2 * DAY,
@@ -39,7 +39,7 @@ fn options(path: &Path) -> Options {
 }
 
 impl Store {
-    fn open(options: Options) -> Store {
+    pub fn open(options: Options) -> Store {
         Store::try_open(options).unwrap()
     }
 
@@ -65,8 +65,13 @@ impl Store {
     }
 
     fn offer(&self, events: Vec<Event>) -> Result<Ticket, Refusal> {
+        self.offer_with(events, Vec::new())
+    }
+
+    fn offer_with(&self, events: Vec<Event>, notes: Vec<Note>) -> Result<Ticket, Refusal> {
         let mut batch = self.queue.batch();
         events.into_iter().for_each(|event| batch.push(event));
+        notes.into_iter().for_each(|note| batch.note(note));
         match self.queue.offer(batch) {
             Offer::Queued(ticket) => Ok(ticket),
             Offer::Refused(why) => Err(why),
@@ -74,14 +79,22 @@ impl Store {
         }
     }
 
-    fn store(&self, events: Vec<Event>) -> Outcome {
-        match self.offer(events) {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn store(&self, events: Vec<Event>) -> Outcome {
+        self.store_with(events, Vec::new())
+    }
+
+    pub fn store_with(&self, events: Vec<Event>, notes: Vec<Note>) -> Outcome {
+        match self.offer_with(events, notes) {
             Ok(ticket) => smol::block_on(ticket.settled()),
             Err(why) => Outcome::Refused(why),
         }
     }
 
-    fn confirm(&self, cursors: Vec<(Table, i64)>) -> bool {
+    pub fn confirm(&self, cursors: Vec<(Table, i64)>) -> bool {
         let instance_id = Reader::open(&self.path).unwrap().instance_id().unwrap();
         self.confirm_for(instance_id, cursors)
     }
@@ -93,13 +106,13 @@ impl Store {
     }
 
     /// Makes the writer go round once, and returns when it has.
-    fn nudge(&self) {
+    pub fn nudge(&self) {
         for _ in 0..2 {
             self.confirm(Vec::new());
         }
     }
 
-    fn close(&mut self) -> Ended {
+    pub fn close(&mut self) -> Ended {
         self.queue.close();
         let (reply, drained) = smol::channel::bounded(1);
         assert!(self.queue.command(Command::Drain { reply }));
@@ -120,7 +133,7 @@ impl Store {
     }
 
     /// Both laws: every event offered is accounted for, and every row ever stored.
-    fn check_laws(&self) {
+    pub fn check_laws(&self) {
         let l = self.stats.ledger();
         assert_eq!(
             l.offered,
@@ -161,12 +174,12 @@ fn metric_at(received_at_ms: i64) -> Event {
 }
 
 /// Takes all the room that a volume has, to the last page.
-fn fill(path: &Path) {
+pub fn fill(path: &Path) {
     let mut file = std::fs::File::create(path).unwrap();
     while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(30), "waited in vain until {what}");

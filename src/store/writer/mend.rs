@@ -41,6 +41,7 @@ impl Writer {
             self.lock = None;
             self.lock = Some(InstanceLock::take(&self.options.path)?);
         }
+        let had_ballast = self.ballast.is_whole();
         let database = match Database::open(&self.options, now_ms) {
             Err(error) if error.fault(&self.options.path) == Fault::Corrupt => {
                 self.move_broken_file_aside(&error.to_string());
@@ -67,6 +68,10 @@ impl Writer {
             }
         }
         self.database = Some(database);
+        if had_ballast && !self.ballast.is_whole() {
+            // Opening has cost it. It must be there again before events take its room: nothing could be removed without.
+            self.make_room();
+        }
         Ok(())
     }
 
