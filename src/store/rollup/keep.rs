@@ -58,10 +58,10 @@ pub fn sizes(conn: &Connection, file_bytes_max: u64) -> rusqlite::Result<Sizes> 
 
 /// Adds the rows that a program without sums has stored, some at a time. After it every row is in the sums.
 pub fn catch_up(conn: &mut Connection, sizes: &mut Sizes) -> rusqlite::Result<()> {
+    let mut rolled_id: i64 = conn.query_row(ROLLED_ID, [], |row| row.get(0))?;
     for step in 1u64.. {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut rollup = Rollup::new(&tx, sizes);
-        let rolled_id: i64 = tx.query_row(ROLLED_ID, [], |row| row.get(0))?;
         let last_id = calls_after(&tx, rolled_id, STEP_ROWS, |call| {
             if call.unit != Unit::TurnSum {
                 rollup.count(call.share());
@@ -73,7 +73,8 @@ pub fn catch_up(conn: &mut Connection, sizes: &mut Sizes) -> rusqlite::Result<()
         let after = rollup.write()?;
         tx.commit()?;
         *sizes = after;
-        log::debug!(rolled_id, last_id; "rows of a program without sums by the hour were added to them");
+        rolled_id = last_id;
+        log::debug!(rolled_id; "rows of a program without sums by the hour were added to them");
         if step.is_multiple_of(STEPS_TO_CHECKPOINT) {
             wal::passive(conn)?;
         }

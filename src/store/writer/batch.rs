@@ -25,13 +25,7 @@ pub fn store(database: &mut Database, entries: &[Entry], now_ms: i64) -> rusqlit
             stored: Counts::default(),
         };
         for entry in entries {
-            outcomes.push(match storing.request(entry) {
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                    log::error!(error:% = error; "a request breaks a rule of the schema and was refused");
-                    Outcome::Refused(Refusal::StoreFailing)
-                }
-                other => other?,
-            });
+            outcomes.push(storing.request(entry)?);
         }
         storing.end()?
     };
@@ -76,15 +70,17 @@ impl Storing<'_> {
         }
         let (outcome, new) = match self.whole(entry) {
             Ok(stored) => stored,
-            Err(error) => {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.rollup.forget();
                 self.notes.forget();
-                // Any other error ends the whole transaction, and may have ended the savepoint with it.
-                if savepoint && error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) {
+                if savepoint {
                     self.conn.execute_batch("ROLLBACK TO request; RELEASE request")?;
                 }
-                return Err(error);
+                log::error!(error:% = error; "a request breaks a rule of the schema and was refused");
+                return Ok(Outcome::Refused(Refusal::StoreFailing));
             }
+            // Any other error ends the whole transaction, and may have ended the savepoint with it.
+            Err(error) => return Err(error),
         };
         if savepoint {
             self.conn.prepare_cached("RELEASE request")?.execute([])?;
