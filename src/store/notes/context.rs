@@ -22,11 +22,8 @@ pub struct Learnt {
 const CONTEXT: &str = "SELECT channel, trigger, agent_name FROM span_context \
      WHERE otel_trace_id = ?1 AND otel_span_id = ?2 AND updated_at >= ?3";
 const KEEP: &str = "INSERT INTO span_context (otel_trace_id, otel_span_id, channel, trigger, agent_name, updated_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (otel_trace_id, otel_span_id) DO UPDATE \
-     SET channel = coalesce(excluded.channel, iif(updated_at >= ?7, channel, NULL)), \
-     trigger = coalesce(excluded.trigger, iif(updated_at >= ?7, trigger, NULL)), \
-     agent_name = coalesce(excluded.agent_name, iif(updated_at >= ?7, agent_name, NULL)), \
-     updated_at = excluded.updated_at";
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (otel_trace_id, otel_span_id) DO UPDATE SET channel = excluded.channel, \
+     trigger = excluded.trigger, agent_name = excluded.agent_name, updated_at = excluded.updated_at";
 const WAIT: &str = "INSERT INTO waiting_calls (otel_trace_id, otel_parent_span_id, llm_id, updated_at) \
      VALUES (?1, ?2, ?3, ?4) ON CONFLICT (otel_trace_id, otel_parent_span_id, llm_id) DO NOTHING";
 const WAITING_IN_SPAN: &str = "SELECT otel_parent_span_id, llm_id FROM waiting_calls \
@@ -88,8 +85,8 @@ impl Notes<'_> {
         (channel, trigger): (Option<&str>, Option<&str>),
         rollup: &mut Rollup<'_>,
     ) -> rusqlite::Result<()> {
-        let learnt = Learnt { channel: channel.map(cut), trigger: trigger.map(cut), agent_name: None };
-        self.keep_context((trace_id, span_id), &learnt)?;
+        let said = Learnt { channel: channel.map(cut), trigger: trigger.map(cut), agent_name: None };
+        let Some(learnt) = self.keep_context((trace_id, span_id), said)? else { return Ok(()) };
         let waiting = {
             let mut statement = self.conn.prepare_cached(WAITING_IN_SPAN)?;
             let rows =
@@ -101,8 +98,8 @@ impl Notes<'_> {
 
     /// The agent of a whole trace was named.
     pub(super) fn agent(&mut self, trace_id: &str, agent_name: &str, rollup: &mut Rollup<'_>) -> rusqlite::Result<()> {
-        let learnt = Learnt { agent_name: Some(cut(agent_name)), ..Learnt::default() };
-        self.keep_context((trace_id, WHOLE_TRACE), &learnt)?;
+        let said = Learnt { agent_name: Some(cut(agent_name)), ..Learnt::default() };
+        let Some(learnt) = self.keep_context((trace_id, WHOLE_TRACE), said)? else { return Ok(()) };
         let waiting = {
             let mut statement = self.conn.prepare_cached(WAITING_IN_TRACE)?;
             let rows = statement.query_map((trace_id, self.since_ms()), |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -137,11 +134,23 @@ impl Notes<'_> {
         Ok(())
     }
 
-    fn keep_context(&mut self, (trace_id, span_id): (&str, &str), learnt: &Learnt) -> rusqlite::Result<()> {
-        let Learnt { channel, trigger, agent_name } = learnt;
-        let values = (trace_id, span_id, channel, trigger, agent_name, self.now_ms, self.since_ms());
+    /// Keeps what was said, and returns all that is known of the calls there; `None` when nothing of it is new. What was
+    /// said first stays: so however often it is said, calls that wait are told a few times only.
+    fn keep_context(&mut self, (trace_id, span_id): (&str, &str), said: Learnt) -> rusqlite::Result<Option<Learnt>> {
+        let before = self.context(trace_id, span_id)?.unwrap_or_default();
+        let Learnt { channel, trigger, agent_name } = before.clone();
+        let learnt = Learnt {
+            channel: channel.or(said.channel),
+            trigger: trigger.or(said.trigger),
+            agent_name: agent_name.or(said.agent_name),
+        };
+        if learnt == before {
+            return Ok(None);
+        }
+        let values = (trace_id, span_id, &learnt.channel, &learnt.trigger, &learnt.agent_name, self.now_ms);
         self.conn.prepare_cached(KEEP)?.execute(values)?;
-        self.rooms.added(self.conn, Side::SpanContext, self.now_ms)
+        self.rooms.added(self.conn, Side::SpanContext, self.now_ms)?;
+        Ok(Some(learnt))
     }
 
     fn context(&self, trace_id: &str, span_id: &str) -> rusqlite::Result<Option<Learnt>> {

@@ -137,6 +137,31 @@ fn no_table_beside_the_rows_grows_past_its_limit_and_what_was_silent_longest_goe
 }
 
 #[test]
+fn what_a_span_said_first_stays_for_an_hour() {
+    let (conn, mut rooms) = (empty(), Rooms::of_file(FILE_BYTES_MAX));
+    let run = |channel: Option<&str>, trigger: Option<&str>| Note::Run {
+        otel_trace_id: "t".into(),
+        otel_span_id: "s".into(),
+        channel: channel.map(Box::from),
+        trigger: trigger.map(Box::from),
+    };
+    let hour_ms = 60 * MINUTE_MS;
+    for (at_ms, note, channel, trigger, said_ms) in [
+        (0, run(Some("webchat"), None), "webchat", None, 0),
+        (1, run(Some("cron"), None), "webchat", None, 0),
+        (2, run(Some("cron"), Some("user")), "webchat", Some("user"), 2),
+        (2 + hour_ms, run(Some("cron"), Some("cron")), "webchat", Some("user"), 2),
+        (3 + hour_ms, run(Some("cron"), None), "cron", None, 3 + hour_ms),
+    ] {
+        take(&conn, &mut rooms, &[note], MADE_MS + at_ms);
+        let sql = "SELECT channel, trigger, updated_at FROM span_context";
+        let found: (String, Option<String>, i64) =
+            conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        assert_eq!(found, (channel.to_owned(), trigger.map(str::to_owned), MADE_MS + said_ms), "at {at_ms}");
+    }
+}
+
+#[test]
 fn a_time_told_by_a_clock_that_was_wrong_does_not_stay_for_ever() {
     let (conn, mut rooms) = (empty(), Rooms::of_file(2 << 20));
     let exporter = |n: i64| Note::Exporter { exporter: n.to_string().into(), tokens_on_calls: true };

@@ -13,6 +13,8 @@ mod usage;
 
 use rusqlite::Connection;
 
+#[cfg(test)]
+pub use keep::OLDEST;
 pub use keep::{catch_up, let_go, sizes};
 pub use report::report;
 pub use share::{Call, Share, call, cut};
@@ -148,9 +150,6 @@ fn hour_of(timestamp_ms: i64, received_at_ms: i64) -> i64 {
     let at_ms = if believed.contains(&timestamp_ms) { timestamp_ms } else { received_at_ms };
     at_ms.saturating_sub(at_ms.rem_euclid(HOUR_MS))
 }
-
-#[cfg(test)]
-pub use keep::OLDEST;
 
 /// Every statement that must find its rows by a key.
 #[cfg(test)]

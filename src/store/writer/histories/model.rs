@@ -27,7 +27,7 @@ enum Counts {
     Open(Box<str>),
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 struct Context {
     channel: Option<Box<str>>,
     trigger: Option<Box<str>>,
@@ -181,17 +181,21 @@ impl Model {
     }
 
     fn learn(&mut self, trace_id: &str, span: Option<&str>, context: Context, happened: &mut Happened) {
-        let (at_ms, learnt) = (context.at_ms, context.clone());
-        let kept = self.contexts.entry((trace_id.into(), span.unwrap_or_default().into())).or_default();
-        if at_ms - kept.at_ms > HOUR_MS {
-            *kept = Context::default();
-        }
-        *kept = Context {
-            channel: context.channel.or(kept.channel.take()),
-            trigger: context.trigger.or(kept.trigger.take()),
-            agent_name: context.agent_name.or(kept.agent_name.take()),
+        let at_ms = context.at_ms;
+        let known = self.contexts.get(&(trace_id.into(), span.unwrap_or_default().into())).cloned();
+        let known = known.filter(|known| at_ms - known.at_ms <= HOUR_MS);
+        let said_first = known.clone().unwrap_or_default();
+        let learnt = Context {
+            channel: said_first.channel.clone().or(context.channel),
+            trigger: said_first.trigger.clone().or(context.trigger),
+            agent_name: said_first.agent_name.clone().or(context.agent_name),
             at_ms,
         };
+        let same = Context { at_ms: said_first.at_ms, ..learnt.clone() };
+        if known.is_some() && same == said_first {
+            return;
+        }
+        self.contexts.insert((trace_id.into(), span.unwrap_or_default().into()), learnt.clone());
         for (_, row) in &mut self.rows {
             let trace = &mut row.trace;
             let is_meant = trace.otel_trace_id.as_deref() == Some(trace_id)
