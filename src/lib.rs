@@ -20,7 +20,7 @@
 //! | line | modules |
 //! |---|---|
 //! | 0 | `event` `clock` |
-//! | 1 | `stats` `shutdown` `exchange` `space` `malloc` `jsontext` `notify` `link` |
+//! | 1 | `stats` `shutdown` `exchange` `space` `malloc` `jsontext` `notify` `link` `redact` |
 //! | 2 | `config` |
 //! | 3 | `logging` `client` |
 //! | 4 | `queue` `wire` `otlp` |
@@ -45,6 +45,7 @@ pub mod notify;
 pub mod otlp;
 pub mod push;
 pub mod queue;
+pub mod redact;
 pub mod run;
 pub mod serve;
 pub mod shutdown;
