@@ -49,6 +49,11 @@ impl EventId {
         Some(i64::from_be_bytes(ms))
     }
 
+    /// The 16 bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        *self.0.as_bytes()
+    }
+
     /// The 36 characters, written into `buffer`.
     pub fn encode(self, buffer: &mut [u8; 36]) -> &str {
         self.0.hyphenated().encode_lower(buffer)

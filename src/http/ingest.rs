@@ -9,18 +9,10 @@ use super::limits::Limits;
 use crate::config::Ack;
 use crate::event::{EventId, Table};
 use crate::exchange::{Request, Response};
-use crate::otlp::{self, Encoding};
+use crate::otlp::{self, Encoding, Signal, Told};
 use crate::queue::{Batch, Offer, Outcome};
 use crate::stats;
 use crate::wire::native;
-
-/// The three kinds of OTLP records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
-    Traces,
-    Logs,
-    Metrics,
-}
 
 /// Answers a native request: 202 once its valid items are stored (or queued, by `TRACE_ACK`).
 pub(super) async fn native<C>(
@@ -63,7 +55,7 @@ pub(super) async fn native<C>(
     }
 }
 
-/// Answers an OTLP request: 200 once its records are stored (or queued, by `TRACE_ACK`).
+/// Answers an OTLP request: 200 once what it tells is stored (or queued, by `TRACE_ACK`).
 pub(super) async fn otlp<C>(
     app: &App<C>,
     limits: &Limits,
@@ -72,16 +64,7 @@ pub(super) async fn otlp<C>(
     body: Vec<u8>,
     hold: &mut Hold,
 ) -> Response {
-    let answer = match signal {
-        Signal::Traces => spans(app, limits, encoding, body, hold).await,
-        Signal::Logs => {
-            counted(app, encoding, &app.stats.signals.otlp_logs, "otlp.log", otlp::count_logs(encoding, &body))
-        }
-        Signal::Metrics => {
-            counted(app, encoding, &app.stats.signals.otlp_metrics, "otlp.metric", otlp::count_metrics(encoding, &body))
-        }
-    };
-    match answer {
+    match records(app, limits, signal, encoding, body, hold).await {
         Ok(body) => Response { content_type: Some(fault::content_type(encoding)), ..Response::json(200, body) },
         Err(fault) => fault.response(Dialect::Otlp(encoding)),
     }
@@ -89,60 +72,45 @@ pub(super) async fn otlp<C>(
 
 /// Answers JSON of another signal, or native JSON, on a path that is one signal's alone: an empty request, as OTLP has it,
 /// with a warning. On /v1/traces, which native JSON shares, another signal is refused.
-pub(super) fn wrong_signal<C>(app: &App<C>) -> Response {
+pub(super) fn wrong_signal<C>(app: &App<C>, signal: Signal) -> Response {
     // One for the request: nobody has counted what is in it.
     app.stats.count_ignored("otlp.wrong_signal", 1);
     let warning = "nothing is taken: expected resourceSpans, resourceLogs or resourceMetrics, as the path is of traces, \
                    logs or metrics, found other names";
-    Response::json(200, otlp::success(Encoding::Json, Some((0, warning))))
+    Response::json(200, otlp::success(signal, Encoding::Json, Some((0, warning))))
 }
 
-async fn spans<C>(
+async fn records<C>(
     app: &App<C>,
     limits: &Limits,
+    signal: Signal,
     encoding: Encoding,
     body: Vec<u8>,
     hold: &mut Hold,
 ) -> Result<Vec<u8>, Fault> {
     let now_ms = app.clock.now_ms();
-    let context = otlp::Context { now_ms, text: app.config.text, spans_max: limits.items_max };
+    let context = otlp::Context { now_ms, text: app.config.text, records_max: limits.items_max };
     let mut batch = app.queue.batch();
-    let parsed = otlp::traces(encoding, body.into(), &context, &mut |event| batch.push(event));
+    let parsed = otlp::read(signal, encoding, body.into(), &context, &mut |told| match told {
+        Told::Event(event) => batch.push(event),
+        Told::Note(note) => batch.note(note),
+    });
     hold.release();
     let report = parsed.map_err(|fault| {
         app.stats.count_invalid(1);
         otlp_fault(fault)
     })?;
-    app.stats.signals.otlp_traces.received(report.spans, now_ms);
+    otlp_signal(app, signal).received(report.records, now_ms);
     app.stats.count_invalid(report.rejected);
     for (name, count) in &report.ignored {
         app.stats.count_ignored(name, *count);
     }
-    if report.rejected > 0 && batch.is_empty() && report.ignored.is_empty() {
+    if report.rejected > 0 && report.rejected == report.records {
         return Err(Fault::new(400, report.rejected_message));
     }
     store(app, batch).await?;
     let partial = (report.rejected > 0).then_some((report.rejected, report.rejected_message.as_str()));
-    Ok(otlp::success(encoding, partial))
-}
-
-/// Logs and metrics: no row is made of them yet, so they are counted and acknowledged.
-fn counted<C>(
-    app: &App<C>,
-    encoding: Encoding,
-    signal: &stats::Signal,
-    name: &str,
-    counted: Result<u64, otlp::Fault>,
-) -> Result<Vec<u8>, Fault> {
-    let records = counted.map_err(|fault| {
-        app.stats.count_invalid(1);
-        otlp_fault(fault)
-    })?;
-    signal.received(records, app.clock.now_ms());
-    if records > 0 {
-        app.stats.count_ignored(name, records);
-    }
-    Ok(otlp::success(encoding, None))
+    Ok(otlp::success(signal, encoding, partial))
 }
 
 /// Offers the batch and waits for the commit if the acknowledgement promises one. Gives back how
@@ -225,6 +193,14 @@ fn all_invalid(rejected: &[native::Rejected]) -> Response {
         field: first.map(|item| item.field),
     };
     fault::json(400, &Body { error, rejected })
+}
+
+fn otlp_signal<C>(app: &App<C>, signal: Signal) -> &stats::Signal {
+    match signal {
+        Signal::Traces => &app.stats.signals.otlp_traces,
+        Signal::Logs => &app.stats.signals.otlp_logs,
+        Signal::Metrics => &app.stats.signals.otlp_metrics,
+    }
 }
 
 fn native_signal<C>(app: &App<C>, table: Table) -> &stats::Signal {

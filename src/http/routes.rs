@@ -7,13 +7,13 @@ use std::rc::Rc;
 use super::budget::{Budget, Hold};
 use super::fault::{Dialect, Fault};
 use super::head::{Expect, Framing, Head};
-use super::ingest::{self, Signal};
+use super::ingest;
 use super::limits::Limits;
 use super::{App, gzip, health, signal};
 use crate::config::is_localhost;
 use crate::event::Table;
 use crate::exchange::{Method, Request, Response, media_type};
-use crate::otlp::Encoding;
+use crate::otlp::{Encoding, Signal};
 
 /// What a request that was let in may send, and who answers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ pub(super) async fn answer<C>(
     match admitted.route {
         Route::Health => health::answer(app, budget),
         Route::Otlp(signal, Encoding::Json) if signal::is_of_another(&request.body, signal) => {
-            ingest::wrong_signal(app)
+            ingest::wrong_signal(app, signal)
         }
         Route::Otlp(signal, encoding) => ingest::otlp(app, limits, signal, encoding, request.body, hold).await,
         Route::Native(table) => ingest::native(app, limits, table, request, hold).await,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::ingest::Signal;
+use crate::otlp::Signal;
 
 /// Whether a JSON object has names, and none of them is that of the signal: another signal's, or native JSON. To OTLP
 /// that is an empty request, since unknown names are ignored; its sender meant something else. Exporters write one name, and

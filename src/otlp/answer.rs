@@ -1,11 +1,10 @@
 //! What an OTLP client is answered: an export response or a `google.rpc.Status`, in the request's encoding.
 
-use super::Encoding;
+use super::{Encoding, Signal};
 
 /// The body of a 200: `Export{Trace,Logs,Metrics}ServiceResponse`, which are the same bytes.
-/// `partial` = records that were refused for ever, and why; or 0 and a warning. Only spans are ever
-/// refused here, so JSON names `rejectedSpans`.
-pub fn success(encoding: Encoding, partial: Option<(u64, &str)>) -> Vec<u8> {
+/// `partial` = records that were refused for ever, and why; or 0 and a warning.
+pub fn success(signal: Signal, encoding: Encoding, partial: Option<(u64, &str)>) -> Vec<u8> {
     match (encoding, partial) {
         (Encoding::Protobuf, None) => Vec::new(),
         (Encoding::Json, None) => b"{}".to_vec(),
@@ -20,10 +19,20 @@ pub fn success(encoding: Encoding, partial: Option<(u64, &str)>) -> Vec<u8> {
         (Encoding::Json, Some((rejected, message))) => {
             let mut partial = serde_json::json!({ "errorMessage": message });
             if rejected > 0 {
-                partial["rejectedSpans"] = rejected.to_string().into();
+                partial[rejected_name(signal)] = rejected.to_string().into();
             }
             serde_json::json!({ "partialSuccess": partial }).to_string().into_bytes()
         }
+    }
+}
+
+/// How JSON names the number of rejected records. A metric stands for its data points: how many those are is not known of one
+/// that could not be read.
+fn rejected_name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "rejectedSpans",
+        Signal::Logs => "rejectedLogRecords",
+        Signal::Metrics => "rejectedDataPoints",
     }
 }
 
@@ -71,19 +80,26 @@ mod tests {
 
     #[test]
     fn full_success_is_the_empty_response() {
-        assert_eq!(success(Encoding::Protobuf, None), b"");
-        assert_eq!(success(Encoding::Json, None), b"{}");
+        assert_eq!(success(Signal::Traces, Encoding::Protobuf, None), b"");
+        assert_eq!(success(Signal::Traces, Encoding::Json, None), b"{}");
     }
 
     #[test]
     fn partial_success_says_how_many_and_why() {
-        assert_eq!(success(Encoding::Protobuf, Some((300, "why"))), b"\x0a\x08\x08\xac\x02\x12\x03why");
-        assert_eq!(success(Encoding::Protobuf, Some((0, "why"))), b"\x0a\x05\x12\x03why");
+        assert_eq!(success(Signal::Traces, Encoding::Protobuf, Some((300, "why"))), b"\x0a\x08\x08\xac\x02\x12\x03why");
+        assert_eq!(success(Signal::Traces, Encoding::Protobuf, Some((0, "why"))), b"\x0a\x05\x12\x03why");
         assert_eq!(
-            success(Encoding::Json, Some((2, "\"why\""))),
+            success(Signal::Traces, Encoding::Json, Some((2, "\"why\""))),
             br#"{"partialSuccess":{"errorMessage":"\"why\"","rejectedSpans":"2"}}"#
         );
-        assert_eq!(success(Encoding::Json, Some((0, "why"))), br#"{"partialSuccess":{"errorMessage":"why"}}"#);
+        assert_eq!(
+            success(Signal::Logs, Encoding::Json, Some((1, "why"))),
+            br#"{"partialSuccess":{"errorMessage":"why","rejectedLogRecords":"1"}}"#
+        );
+        assert_eq!(
+            success(Signal::Traces, Encoding::Json, Some((0, "why"))),
+            br#"{"partialSuccess":{"errorMessage":"why"}}"#
+        );
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use bytes::Bytes;
 
-use super::genai;
+use super::genai::Dialect;
 use super::proto::{Any, KeyValue};
 use super::text::{cut, storable};
+use crate::event::Table;
 
 /// Attributes of one row, growing towards its JSON.
 pub(super) struct Leftovers {
@@ -17,13 +18,13 @@ pub(super) struct Leftovers {
 }
 
 impl Leftovers {
-    /// Those of `attributes` that no column took and that are no content, in their order.
-    pub(super) fn of(attributes: &[KeyValue]) -> Leftovers {
+    /// Those of `attributes` that no column of the row took and that are no content, in their order.
+    pub(super) fn of(attributes: &[KeyValue], table: Table, dialect: &Dialect) -> Leftovers {
         let mut leftovers = Leftovers { json: String::from("{"), keys: 0, dropped: 0, was_cut: false };
         for attribute in attributes {
             let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
             if let Some(value) = value
-                && genai::is_leftover(&attribute.key, value)
+                && dialect.is_leftover(&attribute.key, value, table)
             {
                 leftovers.keep(&attribute.key, value);
             }
@@ -32,8 +33,8 @@ impl Leftovers {
     }
 
     /// Adds a mark of our own.
-    pub(super) fn mark(&mut self, key: &'static str) {
-        self.keep(&Bytes::from_static(key.as_bytes()), &Any::Flag(true));
+    pub(super) fn mark(&mut self, key: &'static str, value: &Any) {
+        self.keep(&Bytes::from_static(key.as_bytes()), value);
     }
 
     /// The object, or `None` if nothing is in it, and whether anything was cut or left out.
@@ -170,7 +171,7 @@ mod tests {
     }
 
     fn parsed(attributes: &[KeyValue]) -> (serde_json::Value, bool) {
-        let (json, was_cut) = Leftovers::of(attributes).into_json();
+        let (json, was_cut) = Leftovers::of(attributes, Table::LlmTraces, Dialect::spans()).into_json();
         (json.map_or(serde_json::Value::Null, |json| serde_json::from_str(&json).unwrap()), was_cut)
     }
 
@@ -208,7 +209,7 @@ mod tests {
         assert_eq!(json[DROPPED], 36);
         let control = Any::Text(Bytes::from("\u{1}".repeat(2000)));
         let large: Vec<KeyValue> = (0..64).map(|n| attribute(&format!("k{n}"), control.clone())).collect();
-        let (json, _) = Leftovers::of(&large).into_json();
+        let (json, _) = Leftovers::of(&large, Table::LlmTraces, Dialect::spans()).into_json();
         let json = json.unwrap();
         assert!(json.len() <= ROW_BYTES_MAX && json.len() > ROW_BYTES_MAX / 2, "{}", json.len());
         serde_json::from_str::<serde_json::Value>(&json).unwrap();

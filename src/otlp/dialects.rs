@@ -1,15 +1,16 @@
-//! How the dialects of telemetry for generative AI name things: tables to read and to extend, and no code.
+//! How the dialects of telemetry for generative AI name things: tables to read and to extend.
 //!
 //! A new dialect is new lines in them. Names come from OTel's semantic conventions (old and new), OpenClaw, OpenLLMetry,
-//! OpenInference, the Vercel AI SDK and Langfuse. Tokens are inclusive: input counts cached tokens, output
+//! OpenInference, the Vercel AI SDK, Langfuse and Claude Code. Tokens are inclusive: input counts cached tokens, output
 //! counts reasoning.
 
 use super::reading::Reading::{
     self, AiOperation, AiStreaming, Content, Dollars, First, Flag, JsonModel, Millis, RequestType, Seconds, SpanKind,
     Text, ToDot, Tokens,
 };
+use crate::event::{Counted, Table};
 
-/// A column of `llm_traces`, or what one is made from.
+/// A column of a table, or what one is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
     Operation,
@@ -43,14 +44,42 @@ pub(super) enum Column {
     ObservationUnit,
     Channel,
     Trigger,
+    /// It decides the price.
+    ServiceTier,
+    /// Only whether it is there: a tool was used.
+    ToolName,
+    /// Which part of a producer failed.
+    Component,
+    Stacktrace,
     InputText,
     /// The last one: see [`COLUMNS`].
     OutputText,
 }
 
-/// Column <- attribute names, the first one that holds a valid value wins.
+impl Column {
+    /// Whether a row of this table says it, or leaves it out on purpose: spans around calls repeat the totals of these. What
+    /// a row does not say goes into its `attributes`.
+    pub(super) fn is_said_by(self, table: Table) -> bool {
+        use Column::*;
+        match (table, self) {
+            (_, ConversationId | AgentId | InputText | OutputText) => true,
+            (_, InputTokens | UncachedInputTokens | OutputTokens | CacheReadTokens | CacheWriteTokens) => true,
+            (_, ReasoningTokens | Cost | Latency | Ttft | Ttfb | Streaming) => true,
+            (Table::LlmTraces, ServiceTier | ToolName | Component | Stacktrace) => false,
+            (Table::LlmTraces, _) => true,
+            (Table::ErrorEvents, ErrorType | ErrorMessage | Stacktrace | Component) => true,
+            (Table::CustomEvents, Operation) => true,
+            _ => false,
+        }
+    }
+}
+
+/// A column, and the names of the attributes that fill it: the first one that holds a valid value wins.
+pub(super) type Line = (Column, &'static [(&'static str, Reading)]);
+
+/// What spans say, and log records that are no other dialect's.
 #[rustfmt::skip]
-pub(super) const TABLE: &[(Column, &[(&str, Reading)])] = &[
+pub(super) const TABLE: &[Line] = &[
     (Column::Operation, &[
         ("gen_ai.operation.name", Text),
         ("llm.request.type", RequestType),
@@ -164,10 +193,16 @@ pub(super) const TABLE: &[(Column, &[(&str, Reading)])] = &[
         ("exception.type", Text),
         ("openclaw.errorCategory", Text),
         ("openclaw.failureKind", Text),
+        ("openclaw.failoverReason", Text),
+        ("openclaw.errorName", Text),
     ]),
     // After the message of the span's status.
     (Column::ErrorMessage, &[
         ("exception.message", Text),
+        ("error.message", Text),
+        ("openclaw.rawErrorPreview", Text),
+        ("openclaw.errorPreview", Text),
+        ("openclaw.error", Text),
     ]),
     (Column::FinishReason, &[
         ("gen_ai.response.finish_reasons", First),
@@ -218,6 +253,26 @@ pub(super) const TABLE: &[(Column, &[(&str, Reading)])] = &[
     (Column::Trigger, &[
         ("openclaw.trigger", Text),
     ]),
+    (Column::ServiceTier, &[
+        ("openai.response.service_tier", Text),
+        ("gen_ai.openai.response.service_tier", Text),
+        ("anthropic.response.service_tier", Text),
+        ("openai.request.service_tier", Text),
+        ("gen_ai.openai.request.service_tier", Text),
+        ("gen_ai.request.service_tier", Text),
+        ("service_tier", Text),
+    ]),
+    (Column::ToolName, &[
+        ("gen_ai.tool.name", Text),
+        ("openclaw.toolName", Text),
+        ("ai.toolCall.name", Text),
+    ]),
+    (Column::Component, &[
+        ("openclaw.subsystem", Text),
+    ]),
+    (Column::Stacktrace, &[
+        ("exception.stacktrace", Text),
+    ]),
     (Column::InputText, &[
         ("gen_ai.input.messages", Content),
         ("openclaw.content.input_messages", Content),
@@ -232,6 +287,24 @@ pub(super) const TABLE: &[(Column, &[(&str, Reading)])] = &[
         ("ai.response.text", Content),
         ("traceloop.entity.output", Content),
     ]),
+];
+
+/// What the log records of Claude Code say, which tells of its calls in no other way. Its input leaves the cached tokens out.
+#[rustfmt::skip]
+pub(super) const CLAUDE_CODE: &[Line] = &[
+    (Column::RequestModel, &[("model", Text)]),
+    (Column::UncachedInputTokens, &[("input_tokens", Tokens)]),
+    (Column::OutputTokens, &[("output_tokens", Tokens)]),
+    (Column::CacheReadTokens, &[("cache_read_tokens", Tokens)]),
+    (Column::CacheWriteTokens, &[("cache_creation_tokens", Tokens)]),
+    (Column::Cost, &[("cost_usd", Dollars)]),
+    (Column::Latency, &[("duration_ms", Millis)]),
+    (Column::ErrorType, &[("status_code", Text)]),
+    (Column::ErrorMessage, &[("error", Text)]),
+    (Column::ConversationId, &[("session.id", Text)]),
+    (Column::UserId, &[("user.id", Text)]),
+    (Column::AgentName, &[("query_source", Text)]),
+    (Column::ToolName, &[("tool_name", Text)]),
 ];
 
 /// Prompts and completions of which each message, or each part of one, is an attribute of its own.
@@ -308,8 +381,17 @@ pub(super) const CONTENT: &[&str] = &[
     "traceloop.prompt",
 ];
 
+/// Starts of the names of attributes that count tokens: on a span around calls they are totals of what is in it.
+pub(super) const TOTALS: &[&str] =
+    &["ai.usage.", "gen_ai.usage.", "llm.token_count.", "llm.usage.", "openclaw.model_call.usage.", "openclaw.tokens."];
+
 /// The operation of a call whose span does not name it.
 pub(super) const CHAT: &str = "chat";
+
+/// Who serves the models of Claude Code, which does not say it.
+pub(super) const CLAUDE_CODE_PROVIDER: &str = "anthropic";
+/// Start of the names of its log records.
+pub(super) const CLAUDE_CODE_PREFIX: &[u8] = b"claude_code.";
 
 pub(super) const MODEL_USAGE: &[u8] = b"openclaw.model.usage";
 pub(super) const MODEL_CALL: &[u8] = b"openclaw.model.call";
@@ -327,6 +409,61 @@ pub(super) const AROUND: &[&str] = &[
     "fetch_response",
     "memory",
     "memory_store",
+];
+
+/// The operation of a tool's use.
+pub(super) const EXECUTE_TOOL: &str = "execute_tool";
+/// Spans that are rows of `custom_events` although no attribute says so: name of the span, name of the event. The first two
+/// are what the convention has another name for.
+pub(super) const EVENTS: &[(&str, &str)] = &[
+    ("openclaw.run", "invoke_agent"),
+    ("openclaw.tool.execution", EXECUTE_TOOL),
+    ("openclaw.model.failover", "openclaw.model.failover"),
+    ("openclaw.session.stuck", "openclaw.session.stuck"),
+    (LIVENESS_WARNING, LIVENESS_WARNING),
+    ("openclaw.memory.pressure", "openclaw.memory.pressure"),
+    ("openclaw.tool.loop", "openclaw.tool.loop"),
+];
+/// Its status is an error, and nothing has failed.
+pub(super) const LIVENESS_WARNING: &str = "openclaw.liveness.warning";
+
+/// Log records that tell of a call of a model again, with its usage: the span of it counts, if it is sent.
+pub(super) const INFERENCE_DETAILS: &[u8] = b"gen_ai.client.inference.operation.details";
+/// Log records that are errors whatever their severity is: names of events.
+pub(super) const ERROR_LOGS: &[&str] = &["exception", "gen_ai.client.operation.exception"];
+/// Where OpenClaw says why a run failed. Its spans say only that it did, and its trace ids are no spans'.
+pub(super) const RUN_END_LOG: &str = "embedded_run_agent_end";
+/// The attribute that names OpenClaw's log records.
+pub(super) const OPENCLAW_EVENT: &[u8] = b"openclaw.event";
+/// What OpenClaw writes for the text of a log record that it keeps to itself.
+pub(super) const HIDDEN_BODY: &[u8] = b"log";
+
+/// A metric that counts what rows count too.
+pub(super) struct Counter {
+    /// Its name.
+    pub(super) metric: &'static str,
+    /// What it counts: the value of a sum, the count of a histogram.
+    pub(super) counted: Counted,
+    /// The label that says of which kind, and the kinds that together are all there is.
+    pub(super) kinds: Option<(&'static str, &'static [&'static str])>,
+}
+
+/// What agents count themselves (`coverage_hourly`).
+pub(super) const COUNTERS: &[Counter] = &[
+    Counter {
+        metric: "openclaw.tokens",
+        counted: Counted::Tokens,
+        // `prompt` and `total` are sums of these.
+        kinds: Some(("openclaw.token", &["input", "output", "cache_read", "cache_write"])),
+    },
+    Counter { metric: "openclaw.cost.usd", counted: Counted::PicoUsd, kinds: None },
+    Counter { metric: "openclaw.model_call.duration_ms", counted: Counted::Calls, kinds: None },
+    Counter {
+        metric: "claude_code.token.usage",
+        counted: Counted::Tokens,
+        kinds: Some(("type", &["input", "output", "cacheRead", "cacheCreation"])),
+    },
+    Counter { metric: "claude_code.cost.usage", counted: Counted::PicoUsd, kinds: None },
 ];
 
 /// Number of columns.

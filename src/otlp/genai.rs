@@ -1,25 +1,69 @@
-//! What the attributes of one span say ([`Columns`]), by the tables of [`super::dialects`], and what makes a span a call of
-//! a model.
+//! What the attributes of one record say ([`Columns`]), by the tables of [`super::dialects`], and what makes a span a call of
+//! a model or another row.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::dialects::{AROUND, COLUMNS, CONTENT, Column, INFERENCE, MODEL_CALL, MODEL_USAGE, TABLE, TURN};
-use super::proto::{Any, AnyValue};
+use super::dialects::{
+    AROUND, CLAUDE_CODE, COLUMNS, CONTENT, Column, EVENTS, EXECUTE_TOOL, INFERENCE, Line, MODEL_CALL, MODEL_USAGE,
+    TABLE, TOTALS, TURN,
+};
+use super::proto::{Any, AnyValue, KeyValue};
 use super::reading::{self, Cell, Reading};
-use crate::event::Unit;
+use crate::event::{Table, Unit};
 
-/// Whether an attribute may be stored among the `attributes` of a row: it has no column, or a value that
-/// no column of its name could take, and is no content.
-pub(super) fn is_leftover(key: &[u8], value: &Any) -> bool {
-    let is_unread = INDEX.get(key).is_none_or(|places| {
-        !reading::says_nothing(value) && places.iter().all(|place| place.reading.read(value).is_none())
-    });
-    is_unread && !CONTENT.iter().any(|start| key.starts_with(start.as_bytes()))
+/// The names of one dialect, ready to be asked.
+pub(super) struct Dialect {
+    /// A name may serve several columns.
+    places: HashMap<&'static [u8], Vec<Place>>,
 }
 
-/// What the attributes of one span say, column by column.
+/// Where a name stands in the table.
+struct Place {
+    column: Column,
+    rank: usize,
+    reading: Reading,
+}
+
+impl Dialect {
+    /// That of spans, and of log records that are no other's.
+    pub(super) fn spans() -> &'static Dialect {
+        static SPANS: LazyLock<Dialect> = LazyLock::new(|| Dialect::new(&[TABLE]));
+        &SPANS
+    }
+
+    /// That of Claude Code's log records.
+    pub(super) fn claude_code() -> &'static Dialect {
+        static CLAUDE: LazyLock<Dialect> = LazyLock::new(|| Dialect::new(&[CLAUDE_CODE]));
+        &CLAUDE
+    }
+
+    fn new(tables: &[&[Line]]) -> Dialect {
+        let mut places: HashMap<&[u8], Vec<Place>> = HashMap::new();
+        for (column, names) in tables.iter().copied().flatten() {
+            for (rank, (name, reading)) in names.iter().enumerate() {
+                let place = Place { column: *column, rank, reading: *reading };
+                places.entry(name.as_bytes()).or_default().push(place);
+            }
+        }
+        Dialect { places }
+    }
+
+    /// Whether an attribute may be stored among the `attributes` of a row: the row has no column for it, or the
+    /// value is one that no column of its name could take, and it is no content.
+    pub(super) fn is_leftover(&self, key: &[u8], value: &Any, table: Table) -> bool {
+        let is_homeless = self.places.get(key).is_none_or(|places| {
+            let is_kept = |place: &Place| place.column.is_said_by(table) && place.reading.read(value).is_some();
+            !reading::says_nothing(value) && !places.iter().any(is_kept)
+        });
+        let is_one_of = |starts: &[&str]| starts.iter().any(|start| key.starts_with(start.as_bytes()));
+        is_homeless && !is_one_of(CONTENT) && (table == Table::LlmTraces || !is_one_of(TOTALS))
+    }
+}
+
+/// What the attributes of one record say, column by column.
 pub(super) struct Columns<'a> {
+    dialect: &'static Dialect,
     found: [Option<Found<'a>>; COLUMNS],
 }
 
@@ -32,13 +76,27 @@ struct Found<'a> {
 
 impl<'a> Columns<'a> {
     /// Nothing said yet.
-    pub(super) fn new() -> Columns<'a> {
-        Columns { found: [None; COLUMNS] }
+    pub(super) fn new(dialect: &'static Dialect) -> Columns<'a> {
+        Columns { dialect, found: [None; COLUMNS] }
+    }
+
+    /// By whose names they are read.
+    pub(super) fn dialect(&self) -> &'static Dialect {
+        self.dialect
+    }
+
+    /// Takes attributes.
+    pub(super) fn offer_all(&mut self, attributes: &'a [KeyValue]) {
+        for attribute in attributes {
+            if let Some(value) = &attribute.value {
+                self.offer(&attribute.key, value);
+            }
+        }
     }
 
     /// Takes an attribute, if the table knows its name and the value is of the right type.
     pub(super) fn offer(&mut self, key: &[u8], value: &'a AnyValue) {
-        let (Some(places), Some(value)) = (INDEX.get(key), &value.value) else { return };
+        let (Some(places), Some(value)) = (self.dialect.places.get(key), &value.value) else { return };
         for place in places {
             let found = &mut self.found[place.column as usize];
             if found.is_none_or(|known| place.rank < known.rank)
@@ -97,28 +155,46 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// What a span of this name is as a row of `llm_traces`; `None` = no call of a model. `instant` = it
-/// ended when it started.
+/// What a span is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class<'a> {
+    /// A call of a model, or the sum of a turn's calls.
+    Call(Unit),
+    /// Something else worth a row, under this name.
+    Event(&'a [u8]),
+    /// No row.
+    Nothing,
+}
+
+/// What a span of this name is. `instant` = it ended when it started.
 ///
 /// OpenClaw reports the usage of a turn a second time as `openclaw.model.usage`; where no other span
 /// tells of the call, that one has no length. Spans around calls (agents, workflows, the outer spans of
 /// the AI SDK) repeat the totals of what is in them.
-pub(super) fn unit_of(name: &[u8], instant: bool, columns: &Columns<'_>) -> Option<Unit> {
+pub(super) fn class_of<'a>(name: &[u8], instant: bool, columns: &Columns<'a>) -> Class<'a> {
     if name == MODEL_USAGE {
-        return instant.then_some(Unit::UsageOnly);
+        return Class::Call(if instant { Unit::UsageOnly } else { Unit::TurnSum });
     }
     match columns.text(Column::ObservationUnit) {
-        Some(TURN) => return Some(Unit::Turn),
-        Some(_) => return Some(Unit::Request),
-        None if name == MODEL_CALL => return Some(Unit::Request),
+        Some(TURN) => return Class::Call(Unit::Turn),
+        Some(_) => return Class::Call(Unit::Request),
+        None if name == MODEL_CALL => return Class::Call(Unit::Request),
         None => {}
     }
-    let is_call = match columns.text(Column::Operation) {
-        Some(operation) if INFERENCE.contains(&operation) => true,
-        Some(operation) if is_around(operation) => false,
-        _ => columns.has(Column::CalledModel),
-    };
-    is_call.then_some(Unit::Request)
+    match columns.text(Column::Operation) {
+        Some(operation) if INFERENCE.contains(&operation) => return Class::Call(Unit::Request),
+        Some(operation) if is_around(operation) => return Class::Event(operation),
+        _ => {}
+    }
+    if columns.has(Column::CalledModel) {
+        return Class::Call(Unit::Request);
+    }
+    let known = EVENTS.iter().find(|(span, _)| span.as_bytes() == name);
+    match known.map(|(_, event)| event.as_bytes()) {
+        Some(event) => Class::Event(event),
+        None if columns.has(Column::ToolName) => Class::Event(EXECUTE_TOOL.as_bytes()),
+        None => Class::Nothing,
+    }
 }
 
 /// Whether an operation is one of [`AROUND`], or ends in one as a word of its own.
@@ -128,25 +204,6 @@ fn is_around(operation: &[u8]) -> bool {
         before.is_some_and(|before| before.last().is_none_or(|end| matches!(end, b'_' | b'.')))
     })
 }
-
-/// Where a name stands in the table.
-struct Place {
-    column: Column,
-    rank: usize,
-    reading: Reading,
-}
-
-/// The table by name. A name may serve several columns.
-static INDEX: LazyLock<HashMap<&'static [u8], Vec<Place>>> = LazyLock::new(|| {
-    let mut index: HashMap<&[u8], Vec<Place>> = HashMap::new();
-    for (column, names) in TABLE {
-        for (rank, (name, reading)) in names.iter().enumerate() {
-            let place = Place { column: *column, rank, reading: *reading };
-            index.entry(name.as_bytes()).or_default().push(place);
-        }
-    }
-    index
-});
 
 #[cfg(test)]
 mod tests {
@@ -164,7 +221,7 @@ mod tests {
     }
 
     fn columns<'a>(attributes: &'a [(&str, AnyValue)]) -> Columns<'a> {
-        let mut columns = Columns::new();
+        let mut columns = Columns::new(Dialect::spans());
         for (key, value) in attributes {
             columns.offer(key.as_bytes(), value);
         }
@@ -185,14 +242,34 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_the_table_fills_its_column_and_is_no_leftover() {
-        for (column, names) in TABLE {
-            for (name, reading) in *names {
-                let value = sample(*reading);
-                let mut columns = Columns::new();
-                columns.offer(name.as_bytes(), &value);
-                assert!(columns.has(*column), "{name}");
-                assert!(!is_leftover(name.as_bytes(), value.value.as_ref().unwrap()), "{name}");
+    fn every_name_of_the_tables_fills_its_column_and_is_a_leftover_only_where_no_column_is() {
+        for (dialect, table) in [(Dialect::spans(), TABLE), (Dialect::claude_code(), CLAUDE_CODE)] {
+            for (column, names) in table {
+                for (name, reading) in *names {
+                    let value = sample(*reading);
+                    let mut columns = Columns::new(dialect);
+                    columns.offer(name.as_bytes(), &value);
+                    assert!(columns.has(*column), "{name}");
+                    let is_leftover =
+                        |table| dialect.is_leftover(name.as_bytes(), value.value.as_ref().unwrap(), table);
+                    let is_homeless = matches!(column, Column::ServiceTier | Column::ToolName | Column::Component);
+                    assert_eq!(is_leftover(Table::LlmTraces), is_homeless, "{name}");
+                    let is_provider = matches!(column, Column::Provider);
+                    assert!(!is_provider || is_leftover(Table::CustomEvents) && is_leftover(Table::ErrorEvents));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_stands_in_two_lines_unless_both_want_it() {
+        let shared = [Column::CalledModel, Column::Operation, Column::Streaming];
+        for (column, names) in TABLE.iter().filter(|(column, _)| !shared.contains(column)) {
+            for (name, _) in *names {
+                let lines = TABLE.iter().filter(|(_, names)| names.iter().any(|(other, _)| other == name));
+                let others: Vec<Column> =
+                    lines.map(|(other, _)| *other).filter(|other| other != column && !shared.contains(other)).collect();
+                assert!(others.is_empty(), "{name} fills {column:?} and {others:?}");
             }
         }
     }
@@ -255,36 +332,50 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_a_call_by_its_name_its_unit_or_its_operation() {
+    fn a_span_is_a_call_or_an_event_by_its_name_its_unit_or_its_operation() {
         let model = ("gen_ai.request.model", text("m"));
         let operation = |name: &str| ("gen_ai.operation.name", text(name));
         let unit = |word: &str| ("openclaw.model_call.observation_unit", text(word));
-        let request = Some(Unit::Request);
+        let tool = ("openclaw.toolName", text("exec"));
+        let (request, event) = (Class::Call(Unit::Request), |name: &'static str| Class::Event(name.as_bytes()));
         for (name, instant, attributes, expected) in [
-            ("openclaw.model.usage", true, vec![model.clone(), operation("chat")], Some(Unit::UsageOnly)),
-            ("openclaw.model.usage", false, vec![model.clone(), operation("chat")], None),
+            ("openclaw.model.usage", true, vec![model.clone(), operation("chat")], Class::Call(Unit::UsageOnly)),
+            ("openclaw.model.usage", false, vec![model.clone(), operation("chat")], Class::Call(Unit::TurnSum)),
             ("openclaw.model.call", false, vec![], request),
             ("chat m", false, vec![unit("request")], request),
-            ("invoke_agent", false, vec![unit("turn"), operation("invoke_agent"), model.clone()], Some(Unit::Turn)),
-            ("invoke_agent", false, vec![operation("invoke_agent"), model.clone()], None),
-            ("execute_tool", false, vec![operation("execute_tool"), model.clone()], None),
-            ("memory", false, vec![operation("search_memory"), model.clone()], None),
-            ("plan", false, vec![operation("plan"), model.clone()], None),
-            ("plan", false, vec![operation("agent.plan"), model.clone()], None),
+            (
+                "invoke_agent",
+                false,
+                vec![unit("turn"), operation("invoke_agent"), model.clone()],
+                Class::Call(Unit::Turn),
+            ),
+            ("a", false, vec![operation("invoke_agent"), model.clone()], event("invoke_agent")),
+            ("a", false, vec![operation("execute_tool"), model.clone()], event("execute_tool")),
+            ("memory", false, vec![operation("search_memory"), model.clone()], event("search_memory")),
+            ("plan", false, vec![operation("plan"), model.clone()], event("plan")),
+            ("plan", false, vec![operation("agent.plan"), model.clone()], event("agent.plan")),
             ("floorplan", false, vec![operation("floorplan"), model.clone()], request),
             ("a", false, vec![model.clone()], request),
             ("a", false, vec![("gen_ai.response.model", text("m"))], request),
             ("a", false, vec![operation("text_to_speech"), model.clone()], request),
             ("a", false, vec![operation("embeddings")], request),
-            ("openclaw.run", false, vec![("openclaw.model", text("m"))], None),
+            ("openclaw.run", false, vec![("openclaw.model", text("m"))], event("invoke_agent")),
+            ("openclaw.harness.run", false, vec![("openclaw.model", text("m"))], Class::Nothing),
+            ("openclaw.tool.execution", false, vec![tool.clone()], event("execute_tool")),
+            ("running exec", false, vec![tool], event("execute_tool")),
             ("openai.chat", false, vec![("llm.request.type", text("chat"))], request),
             ("ChatCompletion", false, vec![("openinference.span.kind", text("LLM"))], request),
-            ("agent", false, vec![("openinference.span.kind", text("AGENT")), model], None),
-            ("ai.embed", false, vec![("ai.operationId", text("ai.embed")), ("ai.model.id", text("m"))], None),
+            ("agent", false, vec![("openinference.span.kind", text("AGENT")), model], event("invoke_agent")),
+            (
+                "ai.embed",
+                false,
+                vec![("ai.operationId", text("ai.embed")), ("ai.model.id", text("m"))],
+                event("invoke_agent"),
+            ),
             ("ai.embed.doEmbed", false, vec![("ai.operationId", text("ai.embed.doEmbed"))], request),
-            ("GET /", false, vec![("http.method", text("GET"))], None),
+            ("GET /", false, vec![("http.method", text("GET"))], Class::Nothing),
         ] {
-            assert_eq!(unit_of(name.as_bytes(), instant, &columns(&attributes)), expected, "{name} {attributes:?}");
+            assert_eq!(class_of(name.as_bytes(), instant, &columns(&attributes)), expected, "{name} {attributes:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! OTLP/JSON, read into the same types as protobuf.
 //!
-//! The outer levels are walked as slices of the body (`RawValue`) and one span is read at a time, after a
+//! The outer levels are walked as slices of the body (`RawValue`) and one record is read at a time, after a
 //! look at how deep it is nested and how many values it can hold. Names are lowerCamelCase only, ids are
 //! hex, 64-bit numbers may be strings, enums are numbers, unknown names are ignored, null is absence.
 
@@ -11,62 +11,57 @@ use serde::Deserialize;
 use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::proto::Span;
+use super::origin::{self, Origin};
+use super::proto::{KeyValue, LogRecord, Metric, Span};
 use super::values::Text;
-use super::{Fault, Intake};
+use super::{Fault, Intake, Signal, metrics};
 
-/// What a request is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
-    /// `resourceSpans`
-    Traces,
-    /// `resourceLogs`
-    Logs,
-    /// `resourceMetrics`
-    Metrics,
-}
-
-/// Hands every span of an `ExportTraceServiceRequest` to `intake`.
+/// Hands every record of an export request of this signal to `intake`.
 ///
 /// # Errors
-/// The body is no such message, or has too many spans.
-pub(super) fn spans(body: &[u8], intake: &mut Intake<'_>) -> Result<(), Fault> {
-    walk(body, Signal::Traces, &mut |step| match step {
+/// The body is no such message, or has too many records.
+pub(super) fn records(body: &[u8], signal: Signal, intake: &mut Intake<'_>) -> Result<(), Fault> {
+    walk(body, signal, &mut |step| match step {
         Step::Resource(resource) => {
-            let name = service_name(resource)?;
-            intake.resource(name.as_deref().map(str::as_bytes));
+            intake.resource(origin(resource)?);
             Ok(())
         }
         Step::Record(record) => {
             intake.count()?;
             let shape = Shape::of(record.get().as_bytes());
-            if shape.depth > SPAN_DEPTH_MAX {
+            if shape.depth > RECORD_DEPTH_MAX {
                 intake.reject(super::TOO_DEEP);
-            } else if shape.marks > SPAN_MARKS_MAX {
+            } else if shape.marks > RECORD_MARKS_MAX {
                 intake.reject(super::TOO_MANY_NODES);
-            } else {
-                // It is JSON, since the body is: what is wrong is this span alone.
-                match serde_json::from_str::<Span>(record.get()) {
-                    Ok(span) => intake.span(&span),
-                    Err(e) => intake.reject(&format!("a span cannot be read: {e}")),
-                }
+            } else if let Err(e) = take(record.get(), signal, intake) {
+                // It is JSON, since the body is: what is wrong is this record alone.
+                intake.reject(&format!("{} cannot be read: {e}", signal.record()));
             }
             Ok(())
         }
     })
 }
 
-/// How many records a request of this signal holds.
-///
-/// # Errors
-/// The body is no such message.
-pub(super) fn count(body: &[u8], signal: Signal) -> Result<u64, Fault> {
-    let mut records = 0;
-    walk(body, signal, &mut |step| {
-        records += u64::from(matches!(step, Step::Record(_)));
-        Ok(())
-    })?;
-    Ok(records)
+fn take(record: &str, signal: Signal, intake: &mut Intake<'_>) -> Result<(), serde_json::Error> {
+    match signal {
+        Signal::Traces => intake.span(&serde_json::from_str::<Span>(record)?),
+        Signal::Logs => intake.log(&serde_json::from_str::<LogRecord>(record)?),
+        Signal::Metrics => {
+            #[derive(Deserialize)]
+            struct Named<'a> {
+                #[serde(borrow)]
+                name: Option<Text<'a>>,
+            }
+            let named: Named<'_> = serde_json::from_str(record)?;
+            let name = named.name.map_or(Cow::Borrowed(""), |name| name.0);
+            if metrics::is_wanted(name.as_bytes()) {
+                intake.metric(&serde_json::from_str::<Metric>(record)?);
+            } else {
+                intake.unwanted_metric(name.as_bytes());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// See [`super::looks_like_otlp_json`].
@@ -245,32 +240,25 @@ impl<'a> Visitor<'a> for &mut Elements<'_, 'a> {
     }
 }
 
-/// `service.name`; nothing else of a resource is looked at.
-fn service_name(resource: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fault> {
+/// Where the records of a resource come from; its other attributes are not looked at.
+fn origin(resource: Option<&RawValue>) -> Result<Origin, Fault> {
     #[derive(Deserialize)]
     struct Resource<'a> {
         #[serde(borrow)]
         attributes: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
-    struct Attribute<'a> {
+    struct Named<'a> {
         #[serde(borrow)]
         key: Option<Text<'a>>,
-        #[serde(borrow)]
-        value: Option<&'a RawValue>,
     }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Name<'a> {
-        #[serde(borrow)]
-        string_value: Option<Text<'a>>,
-    }
-    let Some(resource) = resource else { return Ok(None) };
-    let mut found = None;
+    let mut found = Origin::default();
+    let Some(resource) = resource else { return Ok(found) };
     each(parse::<Resource<'_>>(resource)?.attributes, &mut |attribute| {
-        let attribute: Attribute<'_> = parse(attribute)?;
-        if let (Some("service.name"), Some(value)) = (attribute.key.as_ref().map(|key| &*key.0), attribute.value) {
-            found = parse::<Name<'_>>(value)?.string_value.map(|name| name.0);
+        let named: Named<'_> = parse(attribute)?;
+        let shape = Shape::of(attribute.get().as_bytes());
+        if named.key.is_some_and(|key| origin::is_wanted(key.0.as_bytes())) && shape.depth <= RECORD_DEPTH_MAX {
+            found.take(&parse::<KeyValue>(attribute)?);
         }
         Ok(())
     })?;
@@ -319,16 +307,24 @@ impl Shape {
 
 /// Where serde_json stops as well. A body beyond it is not even skipped over.
 const BODY_DEPTH_MAX: usize = 128;
-/// A span, its list of events, an event, its list of attributes, an attribute and its value are six; each
-/// level of a value is at most its kind, its list, a member and the member's value.
-const SPAN_DEPTH_MAX: usize = 6 + 4 * super::NESTING_MAX;
+/// A span, its list of events, an event, its list of attributes, an attribute and its value are six (a metric, its kind, its
+/// list of points, a point, its list of attributes, an attribute and its value seven); each level of a value is at most its
+/// kind, its list, a member and the member's value.
+const RECORD_DEPTH_MAX: usize = 7 + 4 * super::NESTING_MAX;
 /// An attribute of JSON has two brackets and two commas; one that is empty, and hostile, has two in all.
-const SPAN_MARKS_MAX: usize = 4 * super::NODES_MAX;
+const RECORD_MARKS_MAX: usize = 4 * super::NODES_MAX;
 
 #[cfg(test)]
 mod tests {
+    use super::super::captures::CONTEXT;
     use super::super::looks_like_otlp_json;
     use super::*;
+
+    fn count(body: &[u8]) -> Result<u64, Fault> {
+        let body = bytes::Bytes::copy_from_slice(body);
+        super::super::read(Signal::Traces, super::super::Encoding::Json, body, &CONTEXT, &mut |_| {})
+            .map(|report| report.records)
+    }
 
     #[test]
     fn otlp_is_told_from_native_json_by_its_top_level_names() {
@@ -375,11 +371,11 @@ mod tests {
             (r#"{"resourceSpans":[]"#, "EOF"),
             (r#"[]"#, "OTLP/JSON"),
         ] {
-            let fault = count(body.as_bytes(), Signal::Traces).unwrap_err().to_string();
+            let fault = count(body.as_bytes()).unwrap_err().to_string();
             assert!(fault.contains(word), "{body}: {fault}");
         }
         for fine in ["{}", r#"{"resourceSpans":null}"#, r#"{"resourceSpans":[],"resourceLogs":[],"x":1}"#] {
-            assert_eq!(count(fine.as_bytes(), Signal::Traces), Ok(0), "{fine}");
+            assert_eq!(count(fine.as_bytes()), Ok(0), "{fine}");
         }
     }
 

@@ -1,32 +1,65 @@
-//! OTLP: traces become [`Event`]s, logs and metrics are counted.
+//! OTLP: spans and log records become [`Event`]s, and what they and metrics say besides [`Note`]s.
 //!
 //! Owns the wire formats (protobuf and JSON), the mapping of the conventions for generative AI to
-//! columns, and the answers that an OTLP client expects. Promises that memory stays in proportion to one span,
-//! whatever the body, and that every span of a request is an event, ignored under its name, or rejected
+//! columns ([`dialects`]), and the answers that an OTLP client expects. Promises that memory stays in proportion to one record,
+//! whatever the body, and that every record of a request is at least one event, ignored under its name, or rejected
 //! with a reason. No I/O.
 
 mod answer;
 mod attributes;
+mod call;
 #[cfg(test)]
 mod captures;
 mod dialects;
+mod events;
 mod genai;
 #[cfg(test)]
 mod hostile;
 mod json;
+mod logs;
+mod metrics;
+mod origin;
 mod proto;
+mod protobuf;
 mod reading;
 mod spans;
 mod text;
 mod values;
 mod wire;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 pub use answer::{status, success};
 
 use crate::config::TextConfig;
-use crate::event::{Event, Source};
+use crate::event::{Event, EventId, Kind, Note, Source, Table};
+
+use origin::Origin;
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Log records.
+    Logs,
+    /// Metrics.
+    Metrics,
+}
+
+impl Signal {
+    /// One of what it holds, as a message has it.
+    fn record(self) -> &'static str {
+        match self {
+            Signal::Traces => "a span",
+            Signal::Logs => "a log record",
+            Signal::Metrics => "a metric",
+        }
+    }
+}
 
 /// How a request is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,20 +77,31 @@ pub struct Context {
     pub now_ms: i64,
     /// What becomes of prompts and completions. Clients attach them unasked, so only `Capture::All` keeps them.
     pub text: TextConfig,
-    /// The most spans in one request.
-    pub spans_max: usize,
+    /// The most records in one request.
+    pub records_max: usize,
 }
 
-/// What became of the spans of a request: `spans` = events + `rejected` + the counts of `ignored`.
+/// What a request tells, piece by piece.
+#[derive(Debug)]
+pub enum Told {
+    /// A row to be.
+    Event(Event),
+    /// What is no row, and decides how rows count.
+    Note(Note),
+}
+
+/// What became of the records of a request: each became one event or more, or is counted as `rejected` or in `ignored`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Spans in it.
-    pub spans: u64,
+    /// Records in it.
+    pub records: u64,
+    /// Those that became events.
+    pub taken: u64,
     /// Those that are invalid for ever.
     pub rejected: u64,
     /// Why the first of them is. Empty when there is none.
     pub rejected_message: String,
-    /// Names and counts of spans that map to no row. Few names: what is too much goes under `other`.
+    /// Names and counts of records that map to no row. Few names: what is too much goes under `other`.
     pub ignored: Vec<(String, u64)>,
 }
 
@@ -78,49 +122,36 @@ pub enum Fault {
     },
 }
 
-/// Reads an `ExportTraceServiceRequest`, not compressed, and hands every event to `emit`. On a fault the
-/// events that were handed over are void.
+/// Reads an export request of this signal, not compressed, and hands what it tells to `emit`. On a fault what was handed
+/// over is void.
 ///
 /// # Errors
-/// The body is no such request, or has more than `context.spans_max` spans.
-pub fn traces(
+/// The body is no such request, or has more than `context.records_max` records.
+pub fn read(
+    signal: Signal,
     encoding: Encoding,
     body: Bytes,
     context: &Context,
-    emit: &mut dyn FnMut(Event),
+    emit: &mut dyn FnMut(Told),
 ) -> Result<Report, Fault> {
     let source = match encoding {
         Encoding::Protobuf => Source::OtlpPb,
         Encoding::Json => Source::OtlpJson,
     };
-    let mut intake = Intake { context, source, service_name: None, report: Report::default(), emit };
+    let mut intake = Intake {
+        context,
+        source,
+        origin: Origin::default(),
+        exporters: Vec::new(),
+        contents: HashMap::new(),
+        report: Report::default(),
+        emit,
+    };
     match encoding {
-        Encoding::Protobuf => proto::spans(&body, &mut intake)?,
-        Encoding::Json => json::spans(&body, &mut intake)?,
+        Encoding::Protobuf => protobuf::records(&body, signal, &mut intake)?,
+        Encoding::Json => json::records(&body, signal, &mut intake)?,
     }
-    Ok(intake.report)
-}
-
-/// How many log records an `ExportLogsServiceRequest` holds.
-///
-/// # Errors
-/// The body is no such request.
-pub fn count_logs(encoding: Encoding, body: &[u8]) -> Result<u64, Fault> {
-    match encoding {
-        Encoding::Protobuf => proto::count(body),
-        Encoding::Json => json::count(body, json::Signal::Logs),
-    }
-}
-
-/// How many metrics (not data points) an `ExportMetricsServiceRequest` holds.
-///
-/// # Errors
-/// The body is no such request.
-pub fn count_metrics(encoding: Encoding, body: &[u8]) -> Result<u64, Fault> {
-    match encoding {
-        Encoding::Protobuf => proto::count(body),
-        Encoding::Json => json::count(body, json::Signal::Metrics),
-    }
+    Ok(intake.end())
 }
 
 /// Whether a JSON body on a path that OTLP shares with native JSON is OTLP: an object with
@@ -130,42 +161,69 @@ pub fn looks_like_otlp_json(body: &[u8]) -> bool {
     json::looks_like_otlp(body)
 }
 
-/// Takes the spans of one request, one by one, from either encoding.
+/// Takes the records of one request, one by one, from either encoding.
 struct Intake<'a> {
     context: &'a Context,
     source: Source,
-    service_name: Option<Box<str>>,
+    /// Of the records that follow.
+    origin: Origin,
+    /// Processes of OpenClaw whose calls are in the request, and whether any of these has tokens.
+    exporters: Vec<(Arc<str>, bool)>,
+    /// How many log records of each content there were so far.
+    contents: HashMap<EventId, u64>,
     report: Report,
-    emit: &'a mut dyn FnMut(Event),
+    emit: &'a mut dyn FnMut(Told),
 }
 
 impl Intake<'_> {
-    /// The spans that follow are of this service.
-    fn resource(&mut self, service_name: Option<&[u8]>) {
-        let name = service_name.filter(|name| !name.is_empty());
-        self.service_name = name.map(|name| text::cut(name, SERVICE_NAME_BYTES_MAX).0.into_boxed_str());
+    /// The records that follow come from there.
+    fn resource(&mut self, origin: Origin) {
+        self.origin = origin;
     }
 
-    /// One more span, before it is decoded.
+    /// One more record, before it is decoded.
     fn count(&mut self) -> Result<(), Fault> {
-        let spans_max = self.context.spans_max;
-        if self.report.spans >= spans_max as u64 {
-            return Err(Fault::TooLarge { message: format!("expected at most {spans_max} spans in one request") });
+        let records_max = self.context.records_max;
+        if self.report.records >= records_max as u64 {
+            return Err(Fault::TooLarge { message: format!("expected at most {records_max} records in one request") });
         }
-        self.report.spans += 1;
+        self.report.records += 1;
         Ok(())
     }
 
-    /// The span that was counted last, decoded.
-    fn span(&mut self, span: &proto::Span) {
-        match spans::event(span, self.service_name.as_deref(), self.source, self.context) {
-            Ok(Some(event)) => (self.emit)(event),
-            Ok(None) => self.ignore(&span.name),
-            Err(reason) => self.reject(reason),
+    /// Hands a row to be on; its kind says the rest.
+    fn event(&mut self, id: EventId, kind: Kind) {
+        (self.emit)(Told::Event(Event { id, received_at_ms: self.context.now_ms, kind }));
+    }
+
+    fn note(&mut self, note: Note) {
+        (self.emit)(Told::Note(note));
+    }
+
+    /// A call of OpenClaw had tokens, or answered without any.
+    fn exporter(&mut self, tokens_on_calls: bool) {
+        let exporter = self.origin.exporter();
+        if let Some((_, found)) = self.exporters.iter_mut().find(|(known, _)| *known == exporter) {
+            *found |= tokens_on_calls;
+        } else if self.exporters.len() < EXPORTERS_MAX {
+            self.exporters.push((exporter, tokens_on_calls));
         }
     }
 
-    /// The span that was counted last will never be taken.
+    /// Nothing follows.
+    fn end(mut self) -> Report {
+        for (exporter, tokens_on_calls) in std::mem::take(&mut self.exporters) {
+            self.note(Note::Exporter { exporter, tokens_on_calls });
+        }
+        self.report
+    }
+
+    /// The record that was counted last is at least one event.
+    fn taken(&mut self) {
+        self.report.taken += 1;
+    }
+
+    /// The record that was counted last will never be taken.
     fn reject(&mut self, reason: &str) {
         self.report.rejected += 1;
         if self.report.rejected_message.is_empty() {
@@ -173,6 +231,7 @@ impl Intake<'_> {
         }
     }
 
+    /// The record that was counted last becomes no row.
     fn ignore(&mut self, name: &[u8]) {
         let (mut name, _) = text::cut(name, IGNORED_NAME_BYTES_MAX);
         let ignored = &mut self.report.ignored;
@@ -186,19 +245,29 @@ impl Intake<'_> {
     }
 }
 
+/// The id of a row that is made of a span: of the span itself (0), or of what happened in it (from 1).
+fn id_of_span(table: Table, start_ms: i64, span: &proto::Span, ordinal: u64) -> EventId {
+    let table = [table.name().as_bytes(), b"\0"].concat();
+    let mut identity = [&table, &span.trace_id[..], &span.span_id[..]].concat();
+    if ordinal > 0 {
+        identity.extend(ordinal.to_be_bytes());
+    }
+    EventId::of_record(start_ms, &identity)
+}
+
 /// What an OTel SDK lets a span have by default (128 attributes, and 128 events of 128 attributes), and
 /// some more. A node takes 72 bytes, and a growing list twice that: 3 MB.
 const NODES_MAX: usize = 20_000;
 /// The reason for it.
-const TOO_MANY_NODES: &str = "a span has more than 20000 attributes, events and values";
+const TOO_MANY_NODES: &str = "a record has more than 20000 attributes, events and values";
 /// Lists in lists. Nobody sends more than three.
 const NESTING_MAX: usize = 16;
 /// The reason for it.
-const TOO_DEEP: &str = "a value of a span is nested more than 16 deep";
+const TOO_DEEP: &str = "a value of a record is nested more than 16 deep";
 /// A reason may quote what it is about.
 const REASON_BYTES_MAX: usize = 256;
-/// A service name is a label.
-const SERVICE_NAME_BYTES_MAX: usize = 256;
+/// A collector may gather several agents into one request.
+const EXPORTERS_MAX: usize = 64;
 /// OpenClaw has about 25 kinds of span.
 const IGNORED_NAMES_MAX: usize = 64;
 /// A span's name should be short; some put URLs in it.

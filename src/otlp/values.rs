@@ -37,9 +37,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// Unix nanoseconds, as a number or a decimal string.
-pub(super) fn nanoseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    Ok(Option::<Number<u64>>::deserialize(deserializer)?.map_or(0, |number| number.0))
+/// A whole number (nanoseconds, a count), as a number or a decimal string.
+pub(super) fn whole<'de, T: NumberOfJson + Default, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(optional(deserializer)?.unwrap_or_default())
+}
+
+/// A number, as one or in a string, or null for none.
+pub(super) fn optional<'de, T: NumberOfJson, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Number<T>>::deserialize(deserializer)?.map(|number| number.0))
 }
 
 /// The number of an enum's value.
@@ -91,7 +96,7 @@ impl<'de, T: NumberOfJson> Deserialize<'de> for Number<T> {
 }
 
 /// The numbers of OTLP/JSON, from each form that JSON gives them. `None` = out of range, or none.
-trait NumberOfJson: Sized {
+pub(super) trait NumberOfJson: Sized {
     fn of_whole(number: i128) -> Option<Self>;
     fn of_real(number: f64) -> Option<Self>;
     fn of_text(text: &str) -> Option<Self>;
@@ -105,6 +110,18 @@ impl NumberOfJson for u64 {
         (number.fract() == 0.0 && (0.0..WHOLE_REAL_MAX).contains(&number)).then_some(number as u64)
     }
     fn of_text(text: &str) -> Option<u64> {
+        text.parse().ok()
+    }
+}
+
+impl NumberOfJson for u32 {
+    fn of_whole(number: i128) -> Option<u32> {
+        number.try_into().ok()
+    }
+    fn of_real(number: f64) -> Option<u32> {
+        u64::of_real(number)?.try_into().ok()
+    }
+    fn of_text(text: &str) -> Option<u32> {
         text.parse().ok()
     }
 }

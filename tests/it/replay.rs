@@ -68,9 +68,15 @@ const BODIES: &[(&str, u64, &[&str])] = &[
         &[
             "anthropic claude-opus-4-6 request - - - - - 122 80 ok -",
             "anthropic claude-opus-4-6 request - - - - - 33 - error rate_limit",
+            "anthropic claude-opus-4-6 turn_sum 1250 45 1000 50 - 850 - ok -",
         ],
     ),
 ];
+
+/// Spans of these that are turns or uses of a tool (`openclaw.run`, `openclaw.tool.execution`), counted likewise.
+const EVENTS: u64 = 25;
+/// Spans of these whose status is an error: each is a row of `error_events`, and a call too.
+const ERRORS: u64 = 11;
 
 /// All rows after one id, written as above; and the last id.
 fn rows_after(db: &Path, last: i64) -> (Vec<String>, i64) {
@@ -189,7 +195,7 @@ fn what_openclaw_sent_becomes_the_rows_of_its_model_calls_and_again_no_row() {
     }
     let health = sidecar.health().1;
     check_laws(&health);
-    assert_eq!(settled(&health), [rows, 0, spans - rows], "{health}");
+    assert_eq!(settled(&health), [rows + EVENTS + ERRORS, 0, spans - rows - EVENTS], "{health}");
     sidecar.signal(Signal::SIGTERM);
     assert_eq!(sidecar.exit_within(PATIENCE), Some(0), "{}", sidecar.log());
 
@@ -200,7 +206,7 @@ fn what_openclaw_sent_becomes_the_rows_of_its_model_calls_and_again_no_row() {
     }
     let health = sidecar.health().1;
     check_laws(&health);
-    assert_eq!(settled(&health), [0, rows, spans - rows], "{health}");
+    assert_eq!(settled(&health), [0, rows + EVENTS + ERRORS, spans - rows - EVENTS], "{health}");
     assert_eq!(rows_after(&db, last).0, [""; 0], "the same spans became rows again");
 }
 

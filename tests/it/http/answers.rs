@@ -102,7 +102,7 @@ fn an_otlp_client_is_answered_in_its_own_encoding() {
     }
     assert_eq!(server.stats.ignored_names().get("ignored.span"), Some(&6));
     let logs = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{},{}]}]}]}"#;
-    let metrics = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{},{}]}]}]}"#;
+    let metrics = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"a.b"},{"name":"c"}]}]}]}"#;
     for (path, signal, body) in [
         ("/v1/logs", &server.stats.signals.otlp_logs, logs),
         ("/otlp/v1/metrics", &server.stats.signals.otlp_metrics, metrics),
