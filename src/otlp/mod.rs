@@ -24,6 +24,8 @@ mod protobuf;
 mod reading;
 mod spans;
 mod text;
+#[cfg(test)]
+mod told;
 mod values;
 mod wire;
 
