@@ -189,7 +189,7 @@ fn a_log_record_of_claude_code_that_failed_is_a_call_and_an_error() {
         ],
         ..failed("")
     };
-    let (_, events) = logs(&[record.clone()]);
+    let (_, events) = logs(std::slice::from_ref(&record));
     let [Event { kind: Kind::LlmTrace(call), .. }, error] = &events[..] else { panic!("{events:?}") };
     assert_eq!((call.status.as_str(), call.cost, call.latency_ms), ("error", None, Some(250)));
     assert_eq!((call.error_type.as_deref(), call.error_message.as_deref()), (Some("429"), Some("429 rate limited")));

@@ -5,6 +5,7 @@
 
 mod backup;
 mod bad_days;
+mod captures;
 mod collect;
 mod cuts;
 mod http;
