@@ -1,5 +1,6 @@
 //! What a span says that has no column: a JSON object of bounded size.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use super::genai::Dialect;
 use super::proto::{Any, KeyValue};
 use super::text::{cut, storable};
 use crate::event::Table;
+use crate::redact::redact;
 
 /// Attributes of one row, growing towards its JSON.
 pub(super) struct Leftovers {
@@ -79,14 +81,21 @@ fn member(key: &[u8], value: &Any) -> Option<(String, bool)> {
     }
     let mut json = serde_json::to_string(&storable(key)).ok()?;
     json.push(':');
-    if let Any::Text(text) = value {
+    let was_cut = if let Any::Text(text) = value {
         let (short, was_cut) = cut(text, VALUE_BYTES_MAX);
         json.push_str(&serde_json::to_string(&short).ok()?);
-        return Some((json, was_cut));
-    }
-    let (value, is_all) = json_head(value, VALUE_BYTES_MAX);
-    json.push_str(str::from_utf8(&value).ok()?);
-    is_all.then_some((json, false))
+        was_cut
+    } else {
+        let (value, is_all) = json_head(value, VALUE_BYTES_MAX);
+        json.push_str(str::from_utf8(&value).ok().filter(|_| is_all)?);
+        false
+    };
+    // With its name, which may say that the value is a secret.
+    let json = match redact(&json) {
+        Cow::Borrowed(_) => json,
+        Cow::Owned(redacted) => redacted,
+    };
+    Some((json, was_cut))
 }
 
 /// The first `max` bytes of a value as JSON, and whether that is all of it.

@@ -11,6 +11,7 @@ use super::reading::Cell;
 use super::text::cut;
 use crate::config::{Capture, TextConfig};
 use crate::event::{CostSource, LlmTrace, PicoUsd, Status, Table, Unit};
+use crate::redact::LOOKED_AHEAD;
 
 /// The row of a call; who sent it is not said yet.
 pub(super) fn row(span: &Span, unit: Unit, columns: &Columns<'_>, context: &Context) -> LlmTrace {
@@ -142,12 +143,12 @@ impl Texts {
         match columns.cell(column) {
             Some(Cell::Content(Any::Text(text))) => Some(self.cut(text, config.max_bytes)),
             Some(Cell::Content(value)) => {
-                let (head, is_all) = json_head(value, config.max_bytes);
+                let (head, is_all) = json_head(value, config.max_bytes.saturating_add(LOOKED_AHEAD));
                 self.was_cut |= !is_all;
                 Some(self.cut(&head, config.max_bytes))
             }
             _ => {
-                let parts = parts(span, indexed, config.max_bytes);
+                let parts = parts(span, indexed, config.max_bytes.saturating_add(LOOKED_AHEAD));
                 (!parts.is_empty()).then(|| self.cut(&parts, config.max_bytes))
             }
         }

@@ -1,6 +1,8 @@
-//! Bytes that should be UTF-8, made into text of bounded length.
+//! Bytes that should be UTF-8, made into text of bounded length without secrets.
 
 use std::borrow::Cow;
+
+use crate::redact::{self, LOOKED_AHEAD};
 
 /// `bytes` as text. What is not UTF-8, and NUL (SQLite's text functions stop at it), is replaced by U+FFFD.
 pub(super) fn storable(bytes: &[u8]) -> Cow<'_, str> {
@@ -8,21 +10,19 @@ pub(super) fn storable(bytes: &[u8]) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', REPLACEMENT)) } else { text }
 }
 
-/// `bytes` as [`storable`] text of at most `max` bytes, cut between two characters, and whether it was cut.
+/// `bytes` as [`storable`] text of at most `max` bytes without its secrets, cut between two characters, and whether it was cut.
 pub(super) fn cut(bytes: &[u8], max: usize) -> (String, bool) {
-    let over = bytes.len() > max;
-    let head = if over { &bytes[..boundary(bytes, max)] } else { bytes };
-    let mut text = storable(head).into_owned();
-    if text.len() <= max {
-        return (text, over);
-    }
-    // A replacement is longer than the byte that it stands for.
-    text.truncate(boundary(text.as_bytes(), max));
-    (text, true)
+    let looked_at = boundary(bytes, bytes.len().min(max.saturating_add(LOOKED_AHEAD)));
+    let text = storable(&bytes[..looked_at]);
+    let (head, was_cut) = redact::head(&text, max);
+    (head.into_owned(), was_cut || looked_at < bytes.len())
 }
 
-/// The last start of a character at or before `at`, which is inside `bytes`.
+/// The last start of a character at or before `at`, or the end of `bytes`.
 fn boundary(bytes: &[u8], at: usize) -> usize {
+    if at >= bytes.len() {
+        return bytes.len();
+    }
     let is_start = |place: &usize| bytes[*place] & CONTINUATION_MASK != CONTINUATION;
     (at.saturating_sub(CHAR_BYTES_MAX - 1)..=at).rev().find(is_start).unwrap_or(at)
 }

@@ -255,7 +255,8 @@ impl<'a> Scan<'a> {
 
     /// `name=value`, `name: value`, `"name": "value"`, here at what stands between the two.
     fn assigned(&mut self) -> Option<Secret> {
-        let importance = Importance::of(name_before(&self.bytes[..self.at]))?;
+        let (name, is_name_quoted) = name_before(&self.bytes[..self.at]);
+        let importance = Importance::of(name)?;
         let mut from = self.at + 1;
         // `:=`, `=>` and `==`
         from += usize::from(matches!(self.bytes.get(from), Some(b'=' | b'>')));
@@ -265,6 +266,9 @@ impl<'a> Scan<'a> {
         let is_quoted = matches!(self.bytes.get(quote), Some(b'"' | b'\'' | b'`'));
         if is_quoted {
             from = quote + 1;
+        } else if is_name_quoted {
+            // A number of JSON: a mark in its place would be none.
+            return None;
         }
         self.value(from, importance, is_quoted)
     }
@@ -343,16 +347,17 @@ fn ends_with(name: &[u8], end: &[u8]) -> bool {
     end.iter().rev().all(|wanted| letters.next().is_some_and(|byte| byte.to_ascii_lowercase() == *wanted))
 }
 
-/// The name that ends before a separator: white space and a quote may stand between.
-fn name_before(before: &[u8]) -> &[u8] {
+/// The name that ends before a separator, and whether it is in quotes; white space may stand between.
+fn name_before(before: &[u8]) -> (&[u8], bool) {
     let mut end = before.len();
     end -= before[..end].iter().rev().take(2).take_while(|byte| **byte == b' ').count();
-    if matches!(before[..end].last(), Some(b'"' | b'\'')) {
+    let is_quoted = matches!(before[..end].last(), Some(b'"' | b'\''));
+    if is_quoted {
         end -= 1;
         end -= backslashes(&before[..end]);
     }
     let length = before[..end].iter().rev().take(NAME_BYTES_MAX).take_while(|byte| Class::Dotted.has(**byte)).count();
-    &before[end - length..end]
+    (&before[end - length..end], is_quoted)
 }
 
 /// How many backslashes a text ends in.

@@ -105,6 +105,8 @@ fn json_stays_json_and_a_member_is_known_by_its_name() {
     let json = r#"{"user":"u","password":"correct horse","nested":"{\"api_key\":\"abcd1234efgh5678\"}"}"#;
     let wanted = r#"{"user":"u","password":"[redacted:password]","nested":"{\"api_key\":\"[redacted:secret]\"}"}"#;
     assert_eq!(redact(json), wanted);
+    let number = r#"{"password":12345678,"token": 1e23456789012345,"secret":[1]}"#;
+    assert_eq!(redact(number), number);
 }
 
 #[test]

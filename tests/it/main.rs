@@ -13,6 +13,7 @@ mod localhost;
 mod order_of_death;
 mod otlp_port;
 mod push;
+mod redaction;
 mod replay;
 mod run;
 mod store;

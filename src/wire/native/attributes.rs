@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::fields::Extra;
-use super::value::{compact, cut, push_string};
+use super::value::{compact, push_string};
 use crate::jsontext::unescape;
+use crate::redact::{self, redact};
 
 /// Keys kept: twice what a rich OTel span carries.
 const KEYS_MAX: usize = 64;
@@ -65,14 +66,19 @@ impl Writing<'_> {
         let mut value = String::new();
         if raw.starts_with('"') && raw.len() > VALUE_BYTES_MAX {
             let text = unescape(&raw[1..raw.len() - 1]);
-            let (text, cut) = cut(&text, VALUE_BYTES_MAX);
-            push_string(text, &mut value);
+            let (text, cut) = redact::head(&text, VALUE_BYTES_MAX);
+            push_string(&text, &mut value);
             self.cut |= cut;
         } else if compact(raw, &mut value) > DEPTH_MAX || value.len() > VALUE_BYTES_MAX {
             return false;
         }
         let start = self.out.len();
         self.member(key, &value);
+        // With its name, which may say that the value is a secret.
+        if let Cow::Owned(redacted) = redact(&self.out[start..]) {
+            self.out.truncate(start);
+            self.out.push_str(&redacted);
+        }
         let fits = self.out.len() <= OBJECT_BYTES_MAX - DROPPED_BYTES_MAX;
         if !fits {
             self.out.truncate(start);
@@ -112,7 +118,7 @@ impl Writing<'_> {
             if at > 0 {
                 list.push(',');
             }
-            push_string(cut(key, DROPPED_KEY_BYTES_MAX).0, &mut list);
+            push_string(&redact::head(key, DROPPED_KEY_BYTES_MAX).0, &mut list);
             if list.len() > DROPPED_BYTES_MAX - RESERVE {
                 list.truncate(before);
                 let comma = if at > 0 { "," } else { "" };

@@ -9,6 +9,7 @@ use super::value::{self, INTEGER_MAX};
 use super::{Context, Invalid, time};
 use crate::config::Capture;
 use crate::event::{EventId, PicoUsd, Severity, Table};
+use crate::redact;
 
 /// Bytes of a name or an id: longer ones name nothing.
 const NAME_BYTES_MAX: usize = 1 << 10;
@@ -172,10 +173,12 @@ impl<'a> Row<'a, '_> {
         Ok(if text.is_empty() { None } else { Some(self.cut(text, bytes_max)) })
     }
 
+    /// Without its secrets, and no longer than that.
     fn cut(&mut self, text: Cow<'a, str>, bytes_max: usize) -> Box<str> {
-        let (kept, cut) = value::cut(&text, bytes_max);
+        let (head, cut) = redact::head(&text, bytes_max);
         self.truncated |= cut;
-        if cut { kept.into() } else { text.into_owned().into_boxed_str() }
+        let is_whole = matches!(&head, Cow::Borrowed(head) if head.len() == text.len());
+        if is_whole { text.into_owned().into_boxed_str() } else { head.into_owned().into_boxed_str() }
     }
 }
 

@@ -149,13 +149,6 @@ pub(super) fn push_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// The first `bytes_max` bytes of `text`, or fewer, so that no character is cut in two; and whether
-/// anything is missing.
-pub(super) fn cut(text: &str, bytes_max: usize) -> (&str, bool) {
-    let end = text.floor_char_boundary(bytes_max);
-    (&text[..end], end < text.len())
-}
-
 fn is_number(raw: &str) -> bool {
     raw.starts_with(|c: char| c == '-' || c.is_ascii_digit())
 }
@@ -265,14 +258,5 @@ mod tests {
             assert_eq!(compact(raw, &mut out), depth, "{raw}");
             assert_eq!(out, compacted);
         }
-    }
-
-    #[test]
-    fn a_cut_never_splits_a_character() {
-        assert_eq!(cut("abc", 3), ("abc", false));
-        assert_eq!(cut("abc", 2), ("ab", true));
-        assert_eq!(cut("aé", 2), ("a", true));
-        assert_eq!(cut("\u{1f600}", 3), ("", true));
-        assert_eq!(cut("x", 0), ("", true));
     }
 }
