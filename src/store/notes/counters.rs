@@ -10,7 +10,7 @@ use crate::event::CounterPoint;
 use crate::store::rollup::{Rollup, cut};
 
 /// An agent is started together with us, or a little before.
-const STARTED_BEFORE_MS: i64 = 2 * 60_000;
+const STARTED_BEFORE_MS: i64 = 10 * 60_000;
 
 // Each is served by the primary key, but for SERVICES, which looks at all of at most some thousand rows.
 const LAST: &str = "SELECT start_ms, timestamp, value FROM counter_series WHERE series = ?1";
@@ -49,19 +49,18 @@ impl Notes<'_> {
         Ok(())
     }
 
-    /// Whether all that a counter says when it is heard for the first time can be in our rows: it began after the file, or
-    /// we heard its service before.
+    /// Whether all that a counter says when it is heard for the first time can be in our rows: it began after the file; or
+    /// it was read before there was the file, and so were the calls that come with it; or we heard its service before. A
+    /// point that counts since the one before it always can.
     fn is_counted_whole(&mut self, service: &str, point: &CounterPoint) -> rusqlite::Result<bool> {
         if self.services.is_none() {
             // Before the first counter of this request is kept.
             self.services = Some(services(self.conn)?);
         }
         let is_known = self.services.as_ref().is_some_and(|services| services.contains(service));
-        let is_later = match point.start_ms {
-            0 => !point.is_cumulative,
-            start_ms => start_ms >= self.made_ms.saturating_sub(STARTED_BEFORE_MS),
-        };
-        Ok(is_later || (is_known && point.start_ms != 0))
+        let since_ms = self.made_ms.saturating_sub(STARTED_BEFORE_MS);
+        let is_of_our_time = point.start_ms >= since_ms || point.timestamp_ms < since_ms || is_known;
+        Ok(!point.is_cumulative || (point.start_ms != 0 && is_of_our_time))
     }
 }
 

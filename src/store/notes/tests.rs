@@ -71,8 +71,9 @@ fn a_counter_that_begins_anew_adds_all_it_says_and_what_was_before_comes_too_lat
 
 #[test]
 fn a_counter_that_began_before_the_file_counts_from_where_it_is_heard() {
-    assert_eq!(rises(&[point(1, -2, 1, 100), point(2, -3, 1, 7)]), [100, 7], "its service is known by then");
-    assert_eq!(rises(&[point(1, -3, 1, 100), point(1, -3, 2, 101), point(2, -3, 3, 9)]), [0, 1, 9]);
+    assert_eq!(rises(&[point(1, -10, 1, 100), point(2, -11, 1, 7)]), [100, 7], "its service is known by then");
+    assert_eq!(rises(&[point(1, -600, -590, 100)]), [100], "it was read before there was the file");
+    assert_eq!(rises(&[point(1, -11, 1, 100), point(1, -11, 2, 101), point(2, -11, 3, 9)]), [0, 1, 9]);
     let without_start = |series, minutes, value| CounterPoint { start_ms: 0, ..point(series, 0, minutes, value) };
     assert_eq!(rises(&[point(9, 0, 1, 5), without_start(1, 2, 100), without_start(1, 3, 101)]), [5, 0, 1]);
     // Two in one request: the first does not make the service a known one.

@@ -217,9 +217,10 @@ impl Model {
 
     fn count(&mut self, point: &CounterPoint, service_is_known: bool, now_ms: i64) -> bool {
         let rise = match self.counters.get(&point.series) {
-            None if point.is_cumulative && point.start_ms == 0 => 0,
-            None if point.start_ms == 0 => point.value,
-            None if service_is_known || point.start_ms >= self.made_ms - 2 * MINUTE_MS => point.value,
+            None if !point.is_cumulative => point.value,
+            None if point.start_ms == 0 => 0,
+            None if service_is_known || point.start_ms >= self.made_ms - 10 * MINUTE_MS => point.value,
+            None if point.timestamp_ms < self.made_ms - 10 * MINUTE_MS => point.value,
             None => 0,
             Some(last) if !point.is_cumulative && point.timestamp_ms > last.timestamp_ms => point.value,
             Some(last) if point.is_cumulative && point.start_ms > last.start_ms => point.value,
