@@ -34,9 +34,9 @@ fn sums_and_what_is_known_beside_the_rows_are_found_by_their_keys() {
 }
 
 #[test]
-fn the_oldest_hour_is_the_first_row_and_not_found_by_a_sort() {
+fn the_oldest_and_the_newest_hour_are_at_an_end_and_not_found_by_a_sort() {
     let conn = empty();
-    for sql in rollup::OLDEST {
+    for sql in rollup::OLDEST.into_iter().chain(rollup::NEWEST) {
         let plan = plan_of(&conn, sql);
         assert!(plan.starts_with("SCAN") && !plan.contains("TEMP B-TREE") && sql.ends_with("LIMIT 1"), "{sql}: {plan}");
     }

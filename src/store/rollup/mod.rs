@@ -16,6 +16,8 @@ use rusqlite::Connection;
 #[cfg(test)]
 pub use keep::OLDEST;
 pub use keep::{catch_up, let_go, sizes};
+#[cfg(test)]
+pub use report::NEWEST;
 pub use report::report;
 pub use share::{Call, Share, call, cut};
 

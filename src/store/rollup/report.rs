@@ -1,23 +1,24 @@
 //! What `/health` says of the sums: today, and whether the rows are all there are.
 
-use std::collections::BTreeMap;
-
 use rusqlite::Connection;
 
 use super::{DAY_MS, HOUR_MS};
 use crate::event::{Coverage, PicoUsd};
 use crate::stats::UsageReport;
 
-// Both are served by the primary key.
+// These are served by the primary key, but for COUNTING, which looks at all of at most some thousand rows.
 const DAY: &str = "SELECT cost_picousd, unpriced FROM usage_hourly WHERE hour >= ?1 AND hour < ?2";
-const LAST_HOURS: &str = "SELECT hour, service_name, row_calls, row_tokens, row_cost_picousd, reported_calls, \
-     reported_tokens, reported_cost_picousd FROM coverage_hourly WHERE hour > ?1 AND hour <= ?2";
+const COUNTING: &str =
+    "SELECT service_name FROM counter_series GROUP BY service_name HAVING max(updated_at) > ?1 LIMIT 16";
+const NEWEST_HOUR: &str = "SELECT hour FROM coverage_hourly WHERE service_name = ?1 ORDER BY hour DESC LIMIT 1";
+const LAST_HOURS: &str = "SELECT hour, row_calls, row_tokens, row_cost_picousd, reported_calls, reported_tokens, \
+     reported_cost_picousd FROM coverage_hourly WHERE hour > ?1 AND hour <= ?2 AND service_name = ?3";
 
 /// So long after an hour its last counters have come: they are sent every minute, and with them those of calls that
 /// traces told of at once.
 const COUNTERS_LATE_MS: i64 = 10 * 60_000;
 
-/// Adds up the day and the last 24 hours.
+/// Adds up the day, and for each service its last 24 hours.
 pub fn report(conn: &Connection, now_ms: i64) -> rusqlite::Result<UsageReport> {
     let day_ms = now_ms - now_ms.rem_euclid(DAY_MS);
     let mut report = UsageReport { day_ms, ..UsageReport::default() };
@@ -31,20 +32,33 @@ pub fn report(conn: &Connection, now_ms: i64) -> rusqlite::Result<UsageReport> {
     Ok(report)
 }
 
+/// Rows beside counters of each service that counted something in the last 24 hours. The hours are those up to its own
+/// newest one: what comes late is compared with what came with it.
 fn coverage(conn: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Coverage>> {
-    let mut services: BTreeMap<Box<str>, Coverage> = BTreeMap::new();
+    let mut statement = conn.prepare_cached(COUNTING)?;
+    let mut services = statement.query([now_ms.saturating_sub(DAY_MS)])?;
+    let mut all = Vec::new();
+    while let Some(service) = services.next()? {
+        all.extend(coverage_of(conn, service.get(0)?, now_ms)?);
+    }
+    Ok(all)
+}
+
+fn coverage_of(conn: &Connection, service_name: Box<str>, now_ms: i64) -> rusqlite::Result<Option<Coverage>> {
+    let mut statement = conn.prepare_cached(NEWEST_HOUR)?;
+    let mut newest = statement.query([&service_name])?;
+    let Some(newest) = newest.next()? else { return Ok(None) };
+    let newest: i64 = newest.get(0)?;
     let mut statement = conn.prepare_cached(LAST_HOURS)?;
-    let mut rows = statement.query([now_ms - DAY_MS, now_ms])?;
+    let mut rows = statement.query((newest - DAY_MS, newest, &service_name))?;
+    let mut all = Coverage { service_name: service_name.clone(), ..Coverage::default() };
     while let Some(row) = rows.next()? {
         let hour: i64 = row.get(0)?;
-        let service_name: Box<str> = row.get(1)?;
-        let mut rows = [row.get(2)?, row.get(3)?, row.get(4)?];
-        let reported: [i64; 3] = [row.get(5)?, row.get(6)?, row.get(7)?];
+        let mut rows = [row.get(1)?, row.get(2)?, row.get(3)?];
+        let reported: [i64; 3] = [row.get(4)?, row.get(5)?, row.get(6)?];
         if now_ms <= hour + HOUR_MS + COUNTERS_LATE_MS {
             rows.iter_mut().zip(reported).for_each(|(row, reported): (&mut i64, i64)| *row = (*row).min(reported));
         }
-        let all =
-            services.entry(service_name.clone()).or_insert_with(|| Coverage { service_name, ..Coverage::default() });
         let PicoUsd(row_cost) = &mut all.row_cost;
         let PicoUsd(reported_cost) = &mut all.reported_cost;
         add(&mut all.row_calls, rows[0]);
@@ -54,7 +68,7 @@ fn coverage(conn: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Coverage>> {
         add(&mut all.reported_tokens, reported[1]);
         add(reported_cost, reported[2]);
     }
-    Ok(services.into_values().collect())
+    Ok(Some(all))
 }
 
 fn add(sum: &mut i64, more: i64) {
@@ -63,3 +77,5 @@ fn add(sum: &mut i64, more: i64) {
 
 #[cfg(test)]
 pub const STATEMENTS: [&str; 2] = [DAY, LAST_HOURS];
+#[cfg(test)]
+pub const NEWEST: [&str; 1] = [NEWEST_HOUR];

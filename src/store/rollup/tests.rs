@@ -254,6 +254,9 @@ fn the_report_leaves_out_what_the_counters_have_not_come_to_yet() {
     rollup.report("openclaw".into(), &point(now_ms - HOUR_MS), 80, now_ms);
     rollup.keep().unwrap();
     rollup.write().unwrap();
+    assert_eq!(report(&conn, now_ms).unwrap().coverage, [], "nobody counts");
+    let counter = "INSERT INTO counter_series VALUES (x'00', 'openclaw', 1, 1, 1, ?1)";
+    conn.execute(counter, [now_ms]).unwrap();
 
     let told = report(&conn, now_ms).unwrap();
     assert_eq!((told.day_ms, told.day_cost, told.day_unpriced), (NOON_MS - 12 * HOUR_MS, PicoUsd(28), 1));
