@@ -20,7 +20,7 @@
 //! | line | modules |
 //! |---|---|
 //! | 0 | `event` `clock` |
-//! | 1 | `stats` `shutdown` `exchange` `space` `malloc` `jsontext` `notify` `link` `redact` |
+//! | 1 | `stats` `shutdown` `exchange` `space` `malloc` `jsontext` `notify` `link` `price` `redact` |
 //! | 2 | `config` |
 //! | 3 | `logging` `client` |
 //! | 4 | `queue` `wire` `otlp` |
@@ -43,6 +43,7 @@ pub mod logging;
 pub mod malloc;
 pub mod notify;
 pub mod otlp;
+pub mod price;
 pub mod push;
 pub mod queue;
 pub mod redact;

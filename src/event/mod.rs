@@ -188,6 +188,34 @@ pub struct LlmTrace {
     /// `batch`, `flex`, `priority`, ...: what the provider calls the tier of service. It decides the price, and is stored
     /// among `attributes` only.
     pub service_tier: Option<Box<str>>,
+    /// What it used besides tokens of text. It decides whether tokens have the whole price. Not stored.
+    pub besides: Besides,
+}
+
+/// What a call used besides tokens of text, where its usage tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Besides {
+    /// Tokens of sound.
+    pub audio: bool,
+    /// Tokens of pictures.
+    pub images: bool,
+    /// Searches of the web or of files.
+    pub searches: bool,
+    /// Tokens of moving pictures.
+    pub video: bool,
+}
+
+impl Besides {
+    /// Whether any of it is among these words of a table of prices.
+    pub fn is_any_of<'a>(self, words: impl Iterator<Item = &'a str>) -> bool {
+        words.into_iter().any(|word| match word {
+            "audio" => self.audio,
+            "image" => self.images,
+            "search" => self.searches,
+            "video" => self.video,
+            _ => false,
+        })
+    }
 }
 
 /// One sample of the container. `None` = could not be read, or is not known yet.

@@ -15,7 +15,7 @@ use source::{files_below, root, sources};
 /// The layers: a module may use those of the lines above its own, and none of its own line.
 const LAYERS: &[&[&str]] = &[
     &["event", "clock"],
-    &["stats", "shutdown", "exchange", "space", "malloc", "jsontext", "notify", "link", "redact"],
+    &["stats", "shutdown", "exchange", "space", "malloc", "jsontext", "notify", "link", "price", "redact"],
     &["config"],
     &["logging", "client"],
     &["queue", "wire", "otlp"],
