@@ -80,9 +80,16 @@ let
   argument = text: builtins.replaceStrings [ "%" "$" ] [ "%%" "$$" ] (builtins.toJSON text);
 
   # What `openclaw-trace check` says of the options, while the system is built. It cannot see files that
-  # are there only when the unit runs: a secret is taken to be set, an authority's file to be good.
+  # are there only when the unit runs: a secret is taken to be set, a file of authorities or of prices
+  # to be good.
   checked = builtins.filter (
-    variable: variable.name != "TRACE_PUSH_CA_FILE" || inStore cfg.pushCaFile
+    variable:
+    !(builtins.elem variable.name [
+      "TRACE_PUSH_CA_FILE"
+      "TRACE_PRICES_FILE"
+    ])
+    || !(lib.hasPrefix "/" (toString cfg.${variable.option}))
+    || inStore cfg.${variable.option}
   ) plain;
   check = pkgs.runCommand "openclaw-trace-check" (
     valuesOf checked

@@ -68,6 +68,9 @@ in
     "PEM file of the certificate authorities to trust instead of the compiled-in ones"
   )
   (variable "TRACE_PUSH_MAX_BYTES" "pushMaxBytes" size "5MB" "size of one push")
+  (variable "TRACE_PRICES_FILE" "pricesFile" types.str "embedded"
+    "what calls cost that come without a cost: embedded (the table that is compiled in), a file of prices before it or in its place, or off"
+  )
   (variable "TRACE_METRICS_RETENTION" "metricsRetention" duration "48h"
     "as TRACE_RETENTION, for samples of the container"
   )

@@ -15,6 +15,7 @@ use crate::event::{Coverage, PicoUsd, Table};
 pub struct Stats {
     ledger: Mutex<Ledger>,
     ignored_names: Mutex<BTreeMap<String, u64>>,
+    unpriced: Mutex<BTreeMap<String, u64>>,
     store: Mutex<StoreReport>,
     push: Mutex<PushReport>,
     /// By which door events came, and when last.
@@ -155,14 +156,18 @@ impl Stats {
     }
 
     fn name_ignored(&self, name: &str, count: u64) {
-        let mut names = locked(&self.ignored_names);
-        if let Some(known) = names.get_mut(name) {
-            *known += count;
-        } else {
-            let room = names.len() < IGNORED_NAMES_MAX;
-            let name = if room { cut(name, IGNORED_NAME_BYTES_MAX) } else { OTHER_NAMES };
-            *names.entry(name.to_owned()).or_default() += count;
-        }
+        count_name(&mut locked(&self.ignored_names), name, count);
+    }
+
+    /// A call of this model came that has tokens and no price. The first time, what it is called here, if it is kept apart.
+    pub fn count_unpriced<'a>(&self, model: &'a str) -> Option<&'a str> {
+        let is_new = count_name(&mut locked(&self.unpriced), model, 1);
+        is_new.then(|| cut(model, NAME_BYTES_MAX))
+    }
+
+    /// Models without a price, and how many calls of them came: also those that were stored before, or refused.
+    pub fn unpriced(&self) -> BTreeMap<String, u64> {
+        locked(&self.unpriced).clone()
     }
 
     /// Names of records that mapped to no row, and how many there were.
@@ -181,10 +186,23 @@ impl Stats {
     }
 }
 
-/// Names of ignored records kept apart; a stranger may invent any number of them.
-const IGNORED_NAMES_MAX: usize = 64;
-const IGNORED_NAME_BYTES_MAX: usize = 96;
-const OTHER_NAMES: &str = "(other)";
+/// Names kept apart, of ignored records and of models; a stranger may invent any number of them.
+const NAMES_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 96;
+/// What all others are called.
+pub const OTHER_NAMES: &str = "(other)";
+
+/// Whether the name is new and kept apart.
+fn count_name(names: &mut BTreeMap<String, u64>, name: &str, count: u64) -> bool {
+    let name = cut(name, NAME_BYTES_MAX);
+    if let Some(known) = names.get_mut(name) {
+        *known += count;
+        return false;
+    }
+    let room = names.len() < NAMES_MAX;
+    *names.entry(if room { name } else { OTHER_NAMES }.to_owned()).or_default() += count;
+    room
+}
 
 fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
@@ -503,8 +521,20 @@ mod tests {
             stats.count_ignored(&format!("{n}-{}", "\u{e9}".repeat(1000)), 1);
         }
         let names = stats.ignored_names();
-        assert!(names.len() <= IGNORED_NAMES_MAX + 1);
-        assert!(names.keys().all(|name| name.len() <= IGNORED_NAME_BYTES_MAX));
+        assert!(names.len() <= NAMES_MAX + 1);
+        assert!(names.keys().all(|name| name.len() <= NAME_BYTES_MAX));
         assert_eq!(names.values().sum::<u64>(), 10_000);
+    }
+
+    #[test]
+    fn a_model_without_a_price_is_new_once_and_the_list_of_them_ends() {
+        let stats = Stats::default();
+        assert_eq!((stats.count_unpriced("mockai/m"), stats.count_unpriced("mockai/m")), (Some("mockai/m"), None));
+        let long = "\u{e9}".repeat(1000);
+        assert_eq!((stats.count_unpriced(&long), stats.count_unpriced(&long)), (Some(&long[..NAME_BYTES_MAX]), None));
+        let new = (0..1000).filter(|n| stats.count_unpriced(&format!("mockai/{n}")).is_some()).count();
+        assert_eq!(new, NAMES_MAX - 2);
+        let unpriced = stats.unpriced();
+        assert_eq!((unpriced["mockai/m"], unpriced[OTHER_NAMES]), (2, 1000 - new as u64));
     }
 }

@@ -9,7 +9,10 @@ mod shown;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::price::Prices;
 
 /// One variable: what the user may set.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +94,11 @@ pub const VARIABLES: &[Variable] = &[
         "PEM file of the certificate authorities to trust instead of the compiled-in ones",
     ),
     variable("TRACE_PUSH_MAX_BYTES", "5MB", "size of one push"),
+    variable(
+        "TRACE_PRICES_FILE",
+        "embedded",
+        "what calls cost that come without a cost: embedded (the table that is compiled in), a file of prices before it or in its place, or off",
+    ),
     variable("TRACE_METRICS_RETENTION", "48h", "as TRACE_RETENTION, for samples of the container"),
     variable(
         "TRACE_ON_FULL",
@@ -142,6 +150,8 @@ pub struct Config {
     pub sync: Sync,
     /// What becomes of prompts and completions.
     pub text: TextConfig,
+    /// What calls cost.
+    pub prices: PricesConfig,
     /// How long stopping may take.
     pub drain_timeout: Duration,
     /// How long requests are still taken after the signal.
@@ -232,6 +242,15 @@ pub struct TextConfig {
     pub capture: Capture,
     /// Where they are cut, in bytes.
     pub max_bytes: usize,
+}
+
+/// What calls cost that come without a cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PricesConfig {
+    /// The variable as it was set.
+    pub from: String,
+    /// The prices.
+    pub table: Arc<Prices>,
 }
 
 /// How a log line looks.

@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::shown::{ACKS, CAPTURES, LEVELS, LOG_FORMATS, ON_FULLS, SYNCS, Words, masked_url, shown_duration};
 use super::{
-    Ack, Capture, Config, Faults, Identity, LogFormat, PushConfig, RetentionConfig, Secret, Surroundings, Sync,
-    TextConfig, VARIABLES,
+    Ack, Capture, Config, Faults, Identity, LogFormat, PricesConfig, PushConfig, RetentionConfig, Secret, Surroundings,
+    Sync, TextConfig, VARIABLES,
 };
+use crate::price::Prices;
 
 /// Reads and checks all variables.
 pub fn read(surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
@@ -63,6 +65,7 @@ impl Reading<'_> {
                 "a number of bytes from 0 to 1048576",
             ) as usize,
         };
+        let prices = self.prices();
         let hour = Duration::from_secs(3600);
         let drain_timeout =
             self.duration("TRACE_DRAIN_TIMEOUT", Duration::from_secs(10), Duration::from_millis(100), hour);
@@ -101,6 +104,7 @@ impl Reading<'_> {
             ack,
             sync,
             text,
+            prices,
             drain_timeout,
             drain_linger,
             agent_grace,
@@ -109,6 +113,27 @@ impl Reading<'_> {
             log_format,
             identity,
         })
+    }
+
+    fn prices(&mut self) -> PricesConfig {
+        const NAME: &str = "TRACE_PRICES_FILE";
+        let from = self.value(NAME).unwrap_or_else(|| "embedded".to_owned());
+        let table = match &*from {
+            "embedded" => Prices::embedded(),
+            "off" => Prices::off(),
+            path => match (self.from.read_file)(Path::new(path)) {
+                Ok(text) => Prices::extended(&text).unwrap_or_else(|faults| {
+                    self.faults.extend(faults.iter().map(|fault| format!("{NAME}: {path}, {fault}")));
+                    Prices::off()
+                }),
+                Err(error) => {
+                    let wanted = "expected embedded, off or a file of prices";
+                    self.faults.push(format!("{NAME}: {wanted}; cannot read {path}: {error}"));
+                    Prices::off()
+                }
+            },
+        };
+        PricesConfig { from, table: Arc::new(table) }
     }
 
     fn otlp_port(&mut self, port: u64) -> Option<u16> {

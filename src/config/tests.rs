@@ -5,6 +5,8 @@ fn read(vars: &[(&str, &str)]) -> Result<Config, Faults> {
     let no_file = |path: &Path| match path.to_str() {
         Some("/run/token") => Ok("  s3cret\n".to_owned()),
         Some("/run/empty") => Ok("\n".to_owned()),
+        Some("/run/prices") => Ok("openclaw-trace prices 1 extends\n*\tmine\t\t1\t2\n".to_owned()),
+        Some("/run/bad") => Ok("openclaw-trace prices 1 extends\n*\tmine\t\tx\t2\nopenai\n".to_owned()),
         _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
     };
     let is_dir = |path: &Path| path == Path::new("/data") || path == Path::new("/tmp");
@@ -81,6 +83,21 @@ fn a_second_port_is_another_than_the_first() {
     }
     let same = faults(&[("TRACE_PORT", "4318"), ("TRACE_OTLP_PORT", "4318")]);
     assert_eq!(same, ["TRACE_OTLP_PORT: expected another port than TRACE_PORT, got 4318 twice"]);
+}
+
+#[test]
+fn prices_are_compiled_in_or_from_a_file_whose_faults_are_told_with_their_places() {
+    let table = |value| read(&[("TRACE_PRICES_FILE", value)]).unwrap().prices.table;
+    assert_eq!(*table("embedded"), Prices::embedded());
+    assert_eq!(*table("off"), Prices::off());
+    assert!(table("/run/prices").version().starts_with("file "));
+    assert_eq!(read(&[("TRACE_PRICES_FILE", "/run/prices")]).unwrap().prices.from, "/run/prices");
+    let place = |line, column| format!("TRACE_PRICES_FILE: /run/bad, line {line}, column {column}: expected ");
+    let told = faults(&[("TRACE_PRICES_FILE", "/run/bad"), ("TRACE_PORT", "x")]);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[1].starts_with(&place(2, 9)) && told[2].starts_with(&place(3, 7)), "{told:?}");
+    let told = faults(&[("TRACE_PRICES_FILE", "on")]);
+    assert!(told[0].starts_with("TRACE_PRICES_FILE: expected embedded, off or a file of prices; cannot read on: "));
 }
 
 #[test]

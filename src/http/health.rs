@@ -34,6 +34,7 @@ pub(super) fn answer<C>(app: &App<C>, budget: &Budget) -> Response {
         },
         events: Events::of(&stats.ledger()),
         ignored_names: stats.ignored_names(),
+        prices: PricesReport::new(app.config.prices.table.version(), stats.unpriced()),
         signals: signals(stats),
         http: Http::of(stats),
         push,
@@ -52,6 +53,7 @@ struct Report {
     queue: QueueReport,
     events: Events,
     ignored_names: BTreeMap<String, u64>,
+    prices: PricesReport,
     signals: BTreeMap<&'static str, SignalReport>,
     http: Http,
     push: Push,
@@ -152,6 +154,32 @@ impl Events {
             in_flight: ledger.in_flight,
         }
     }
+}
+
+#[derive(Serialize)]
+struct PricesReport {
+    table: String,
+    unpriced_models: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl PricesReport {
+    fn new(table: String, unpriced_models: BTreeMap<String, u64>) -> PricesReport {
+        let message = (!unpriced_models.is_empty()).then(|| unpriced_message(&unpriced_models));
+        PricesReport { table, unpriced_models, message }
+    }
+}
+
+/// `3 models without a price: a, b, c`
+fn unpriced_message(models: &BTreeMap<String, u64>) -> String {
+    /// More names than that are no sentence.
+    const NAMES_MAX: usize = 8;
+    let names: Vec<&str> = models.keys().map(String::as_str).take(NAMES_MAX).collect();
+    let models_word = if models.len() == 1 { "model" } else { "models" };
+    let more = models.len() - names.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} {models_word} without a price: {}{more}", models.len(), names.join(", "))
 }
 
 #[derive(Serialize)]

@@ -7,9 +7,10 @@ use super::budget::Hold;
 use super::fault::{self, Dialect, Fault, NativeError};
 use super::limits::Limits;
 use crate::config::Ack;
-use crate::event::{EventId, Table};
+use crate::event::{Event, EventId, Kind, Table};
 use crate::exchange::{Request, Response};
 use crate::otlp::{self, Encoding, Signal, Told};
+use crate::price::Filled;
 use crate::queue::{Batch, Offer, Outcome};
 use crate::stats;
 use crate::wire::native;
@@ -30,7 +31,7 @@ pub(super) async fn native<C>(
         items_max: limits.items_max,
     };
     let mut batch = app.queue.batch();
-    let parsed = native::parse(table, &request.body, &context, &mut |event| batch.push(event));
+    let parsed = native::parse(table, &request.body, &context, &mut |event| batch.push(priced(app, event)));
     drop(request);
     let report = match parsed {
         Ok(report) => report,
@@ -92,7 +93,7 @@ async fn records<C>(
     let context = otlp::Context { now_ms, text: app.config.text, records_max: limits.items_max };
     let mut batch = app.queue.batch();
     let parsed = otlp::read(signal, encoding, body.into(), &context, &mut |told| match told {
-        Told::Event(event) => batch.push(event),
+        Told::Event(event) => batch.push(priced(app, event)),
         Told::Note(note) => batch.note(note),
     });
     hold.release();
@@ -111,6 +112,21 @@ async fn records<C>(
     store(app, batch).await?;
     let partial = (report.rejected > 0).then_some((report.rejected, report.rejected_message.as_str()));
     Ok(otlp::success(signal, encoding, partial))
+}
+
+/// The event, with what the table of prices knows of its cost. A model that is not in it is told of once.
+fn priced<C>(app: &App<C>, mut event: Event) -> Event {
+    let Kind::LlmTrace(trace) = &mut event.kind else { return event };
+    if app.config.prices.table.fill(trace) == Filled::Unpriced {
+        let model = match &trace.provider {
+            Some(provider) => format!("{provider}/{}", trace.request_model),
+            None => trace.request_model.to_string(),
+        };
+        if let Some(model) = app.stats.count_unpriced(&model) {
+            log::info!(model; "a model without a price: its calls have no cost");
+        }
+    }
+    event
 }
 
 /// Offers the batch and waits for the commit if the acknowledgement promises one. Gives back how
