@@ -49,12 +49,16 @@ impl Call<'_> {
             is_input_known: trace.input_tokens.is_some() || cached > 0,
             is_one: trace.unit == Unit::Request,
             timestamp_ms: trace.timestamp_ms,
-            service_tier: trace.service_tier.as_deref().filter(|tier| !USUAL_TIERS.contains(tier)),
+            service_tier: trace.service_tier.as_deref().filter(|tier| !is_usual_tier(tier)),
             besides: trace.besides,
         };
         (call.input > 0 || call.output > 0).then_some(call)
     }
 }
 
-/// What providers call the tier that the usual price is for, or leave to themselves.
+/// Whether the usual price is for this tier of service, or the provider chose it and did not say which it was.
+pub fn is_usual_tier(tier: &str) -> bool {
+    USUAL_TIERS.contains(&tier)
+}
+
 const USUAL_TIERS: &[&str] = &["", "standard", "default", "auto", "on_demand", "standard_only"];

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use crate::event::{CostSource, LlmTrace, Status};
 
+pub use calls::is_usual_tier;
+
 use calls::Call;
 use providers::Asked;
 use table::{Entry, Table};

@@ -12,6 +12,7 @@ mod http;
 mod localhost;
 mod order_of_death;
 mod otlp_port;
+mod prices;
 mod push;
 mod redaction;
 mod replay;

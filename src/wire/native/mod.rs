@@ -5,6 +5,7 @@
 //! wrong; what has no column is kept in `attributes`, and what did not fit there is named there. No tree of
 //! the body is built: fields are borrowed from it, item by item.
 
+mod apart;
 mod attributes;
 mod fields;
 mod names;

@@ -30,8 +30,15 @@ pub(super) enum Column {
     CacheWrite5mTokens,
     CacheWrite1hTokens,
     ReasoningTokens,
+    /// Tokens of the prompt that a tool put there.
+    ToolInputTokens,
     TotalTokens,
     Cost,
+    ServiceTier,
+    /// The same in a `usage` object.
+    UsageServiceTier,
+    /// What Anthropic calls a tier of service beside the others.
+    Speed,
     LatencyMs,
     TtftMs,
     TtftSeconds,
@@ -99,12 +106,29 @@ const DETAILS: Line = (
     ],
 );
 
+/// The same inside a `usage` object, and what Cohere, Anthropic and OpenRouter put there.
+const USAGE_DETAILS: Line = (
+    Column::Details,
+    &[
+        "prompt_tokens_details",
+        "completion_tokens_details",
+        "input_tokens_details",
+        "output_tokens_details",
+        "inputTokenDetails",
+        "outputTokenDetails",
+        "cache_creation",
+        "server_tool_use",
+        "billed_units",
+        "tokens",
+    ],
+);
+
 const TRACES: &[Line] = &[
     TRACE_ID,
     TIMESTAMP,
     (Column::Provider, &["provider", "gen_ai.provider.name", "gen_ai.system", "system"]),
     (Column::RequestModel, &["request_model", "model", "gen_ai.request.model"]),
-    (Column::ResponseModel, &["response_model", "gen_ai.response.model", "responseModel"]),
+    (Column::ResponseModel, &["response_model", "gen_ai.response.model", "responseModel", "modelVersion"]),
     (Column::Operation, &["operation", "gen_ai.operation.name", "operation_name", "type"]),
     (
         Column::InputTokens,
@@ -162,6 +186,17 @@ const TRACES: &[Line] = &[
         ],
     ),
     (Column::Cost, &["cost_usd", "costUsd", "cost", "gen_ai.usage.cost"]),
+    (
+        Column::ServiceTier,
+        &[
+            "service_tier",
+            "serviceTier",
+            "openai.response.service_tier",
+            "gen_ai.openai.response.service_tier",
+            "openai.request.service_tier",
+            "gen_ai.openai.request.service_tier",
+        ],
+    ),
     (Column::LatencyMs, &["latency_ms", "durationMs", "duration_ms", "latency", "latencyMs"]),
     (Column::TtftMs, &["ttft_ms", "time_to_first_token_ms", "ttftMs", "timeToFirstTokenMs"]),
     (Column::TtftSeconds, &["gen_ai.response.time_to_first_chunk"]),
@@ -253,6 +288,8 @@ const USAGE: &[Line] = &[
             "input_tokens",
             "inputTokens",
             "input",
+            "billed_units.input_tokens",
+            "tokens.input_tokens",
         ],
     ),
     (
@@ -265,6 +302,8 @@ const USAGE: &[Line] = &[
             "output_tokens",
             "outputTokens",
             "output",
+            "billed_units.output_tokens",
+            "tokens.output_tokens",
         ],
     ),
     (
@@ -277,6 +316,7 @@ const USAGE: &[Line] = &[
             "cached_content_token_count",
             "cachedInputTokens",
             "prompt_cache_hit_tokens",
+            "cached_prompt_text_tokens",
             "cached_tokens",
             "cache_read_tokens",
             "cache_read_input_tokens",
@@ -288,6 +328,7 @@ const USAGE: &[Line] = &[
         Column::CacheWriteTokens,
         &[
             "prompt_tokens_details.cache_write_tokens",
+            "input_tokens_details.cache_write_tokens",
             "inputTokenDetails.cacheWriteTokens",
             "cache_write_tokens",
             "cache_creation_input_tokens",
@@ -295,7 +336,7 @@ const USAGE: &[Line] = &[
             "cacheWrite",
         ],
     ),
-    (Column::CacheWrite5mTokens, &["cache_creation.ephemeral_5m_input_tokens"]),
+    (Column::CacheWrite5mTokens, &["cache_creation.ephemeral_5m_input_tokens", "cacheWrite5m"]),
     (
         Column::CacheWrite1hTokens,
         &["cache_write_1h_tokens", "cache_creation.ephemeral_1h_input_tokens", "cacheWrite1h"],
@@ -305,6 +346,7 @@ const USAGE: &[Line] = &[
         &[
             "completion_tokens_details.reasoning_tokens",
             "output_tokens_details.reasoning_tokens",
+            "output_tokens_details.thinking_tokens",
             "outputTokenDetails.reasoningTokens",
             "thoughtsTokenCount",
             "thoughts_token_count",
@@ -313,9 +355,12 @@ const USAGE: &[Line] = &[
             "reasoning",
         ],
     ),
+    (Column::ToolInputTokens, &["toolUsePromptTokenCount", "tool_use_prompt_token_count"]),
     (Column::TotalTokens, &["total_tokens", "totalTokens", "totalTokenCount", "total_token_count", "total"]),
     (Column::Cost, &["cost"]),
-    DETAILS,
+    (Column::UsageServiceTier, &["service_tier", "serviceTier", "trafficType", "traffic_type"]),
+    (Column::Speed, &["speed"]),
+    USAGE_DETAILS,
 ];
 
 /// What stands inside an `error` object.

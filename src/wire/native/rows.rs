@@ -1,5 +1,6 @@
 //! From the fields of one item to its row, one function for each kind.
 
+use super::apart;
 use super::fields::Fields;
 use super::names::Column;
 use super::row::Row;
@@ -36,6 +37,7 @@ fn trace(row: &mut Row<'_, '_>) -> Result<LlmTrace, Invalid> {
     let response_model = row.name(Column::ResponseModel)?;
     let request_model = row.name(Column::RequestModel)?.or_else(|| response_model.clone());
     let tokens = Tokens::read(&mut row.fields, provider.as_deref())?;
+    let service_tier = apart::service_tier(&mut row.fields);
     let mut trace = LlmTrace {
         timestamp_ms: row.timestamp_ms()?,
         request_model: request_model.ok_or_else(|| missing(row, Column::RequestModel, "model"))?,
@@ -71,6 +73,8 @@ fn trace(row: &mut Row<'_, '_>) -> Result<LlmTrace, Invalid> {
         service_name: row.name(Column::ServiceName)?,
         channel: row.name(Column::Channel)?,
         trigger: row.name(Column::Trigger)?,
+        service_tier,
+        besides: apart::besides(&row.fields.extras),
         ..LlmTrace::default()
     };
     trace.status = status(row, failed || trace.error_type.is_some() || trace.error_message.is_some())?;

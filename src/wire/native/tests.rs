@@ -5,7 +5,7 @@ mod columns;
 
 use super::*;
 use crate::config::Capture;
-use crate::event::{CostSource, CustomEvent, ErrorEvent, Kind, LlmTrace, PicoUsd, Severity, Status, Unit};
+use crate::event::{Besides, CostSource, CustomEvent, ErrorEvent, Kind, LlmTrace, PicoUsd, Severity, Status, Unit};
 
 const NOW_MS: i64 = 1_795_458_732_000;
 const ID: &str = "0192f0c1-7d4e-7abc-8def-0123456789ab";

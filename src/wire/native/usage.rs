@@ -1,9 +1,9 @@
 //! Token counts: whatever the producer's dialect, input includes the cache and output includes reasoning.
 
 use super::Invalid;
-use super::fields::{Fields, Found};
+use super::fields::{Fields, Found, each_field, each_item};
 use super::names::{Column, Names};
-use super::value::INTEGER_MAX;
+use super::value::{self, INTEGER_MAX};
 use crate::event::PicoUsd;
 
 /// What a call used. `None` = not said.
@@ -53,7 +53,7 @@ impl Tokens {
         let mut inside = Fields::of_object(Names::usage(), usage.name, usage.raw)?;
         let within = |Invalid { field, message }| Invalid { field: format!("{}.{field}", usage.name).into(), message };
         let count = |column| inside.column(column).map(|found| found.integer()).transpose().map_err(within);
-        let cache_write_1h = count(Column::CacheWrite1hTokens)?;
+        let cache_write_1h = count(Column::CacheWrite1hTokens)?.or_else(|| bedrock_1h(&inside));
         let mut tokens = Tokens {
             input: count(Column::InputTokens)?,
             output: count(Column::OutputTokens)?,
@@ -66,10 +66,16 @@ impl Tokens {
             normalized: false,
         };
         let total = count(Column::TotalTokens)?;
+        let by_tools = count(Column::ToolInputTokens)?;
+        let reasoning_is_apart = reasoning_counted_apart(&inside, provider, &tokens, total);
         if cache_counted_apart(&inside) {
             tokens.input = sum([tokens.input, tokens.cache_read, tokens.cache_write]);
         }
-        if reasoning_counted_apart(&inside, provider) {
+        if let Some(found) = inside.column(Column::ToolInputTokens) {
+            tokens.input = sum([tokens.input, by_tools]);
+            inside.keep_apart(found.name.into(), found.raw);
+        }
+        if reasoning_is_apart {
             tokens.output = sum([tokens.output, tokens.reasoning]);
         }
         // The total says nothing new when it is the sum.
@@ -80,6 +86,12 @@ impl Tokens {
         }
         if let Some(found) = inside.column(Column::Cost) {
             tokens.cost = cost_of_usage(&mut inside, found).map_err(within)?;
+        }
+        for column in [Column::UsageServiceTier, Column::Speed] {
+            if let Some(found) = inside.column(column) {
+                fields.offer(column, found);
+                inside.keep_apart(found.name.into(), found.raw);
+            }
         }
         for column in COUNTS {
             if let Some(found) = inside.column(column).filter(|_| fields.column(column).is_some()) {
@@ -146,29 +158,55 @@ fn cache_counted_apart(usage: &Fields<'_>) -> bool {
     }
 }
 
-/// Whether a `usage` object counts reasoning beside its output: Gemini and xAI do.
-fn reasoning_counted_apart(usage: &Fields<'_>, provider: Option<&str>) -> bool {
+/// Whether a `usage` object counts reasoning beside its output: Gemini and xAI do. Where there is a total it says so itself:
+/// a gateway may have counted xAI's reasoning in, or hidden that it is xAI.
+fn reasoning_counted_apart(usage: &Fields<'_>, provider: Option<&str>, tokens: &Tokens, total: Option<i64>) -> bool {
     let name = |column| usage.column(column).map_or("", |found| found.name);
     match name(Column::OutputTokens) {
         "candidatesTokenCount" | "candidates_token_count" => true,
-        "completion_tokens" => matches!(provider, Some("xai" | "x_ai" | "x-ai")),
+        "completion_tokens" if total == sum([tokens.input, tokens.output]) => false,
+        "completion_tokens" if total == sum([tokens.input, tokens.output, tokens.reasoning]) => true,
+        "completion_tokens" => provider.is_some_and(is_xai),
         // A call of Gemini that ended while it was still thinking.
         "" => matches!(name(Column::ReasoningTokens), "thoughtsTokenCount" | "thoughts_token_count"),
         _ => false,
     }
 }
 
-/// The cost that stands in a `usage` object: a number, or OpenClaw's object with a `total`. OpenClaw
-/// writes a total of 0 also when it knows no price, so 0 counts as unknown there; it stays with the extras.
+fn is_xai(provider: &str) -> bool {
+    let name = provider.split('.').next().unwrap_or_default();
+    ["xai", "x_ai", "x-ai"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// What Bedrock wrote to its cache for an hour: `"cacheDetails": [{"ttl": "1h", "inputTokens": 20}]`.
+fn bedrock_1h(usage: &Fields<'_>) -> Option<i64> {
+    let list = usage.extras.iter().find(|extra| extra.key == "cacheDetails")?;
+    let mut written = None;
+    let read = each_item(list.raw, &mut |item| {
+        let (mut is_1h, mut tokens) = (false, None);
+        let read = each_field(item, &mut |key, raw| match &*key {
+            "ttl" => is_1h = raw == "\"1h\"",
+            "inputTokens" => tokens = value::integer(raw),
+            _ => {}
+        });
+        if read.is_ok() && is_1h {
+            written = sum([written, tokens]);
+        }
+    });
+    written.filter(|_| read.is_ok())
+}
+
+/// The cost that stands in a `usage` object: a number, or an object with a `total` (OpenClaw) or `total_cost`
+/// (Perplexity). OpenClaw writes a total of 0 also when it knows no price, so 0 counts as unknown there; it stays with the extras.
 fn cost_of_usage<'a>(usage: &mut Fields<'a>, found: Found<'a>) -> Result<Option<PicoUsd>, Invalid> {
     if !found.raw.starts_with('{') {
         return found.usd().map(Some);
     }
     usage.keep_apart(found.name.into(), found.raw);
     let mut total = None;
-    super::fields::each_field(found.raw, &mut |key, raw| {
-        if key == "total" {
-            total = super::value::text(raw).and_then(|dollars| PicoUsd::parse_usd(&dollars));
+    each_field(found.raw, &mut |key, raw| {
+        if key == "total" || key == "total_cost" {
+            total = value::text(raw).and_then(|dollars| PicoUsd::parse_usd(&dollars));
         }
     })
     .map_err(|e| Invalid { field: found.name.into(), message: e.to_string() })?;

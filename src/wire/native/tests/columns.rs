@@ -187,7 +187,14 @@ fn every_name_of_every_table_fills_its_column() {
         for (column, names) in lines {
             // A row that has none but this name for what it needs is only accepted when the name is known.
             let required = if columns.contains(column) { "" } else { required };
-            let with = |name: &str| one(table, &format!("{{{required}\"{name}\":{}}}", sample(*column)));
+            let with = |name: &str| {
+                let mut event = one(table, &format!("{{{required}\"{name}\":{}}}", sample(*column)));
+                if let (Kind::LlmTrace(trace), C::ServiceTier) = (&mut event.kind, *column) {
+                    // It is kept there under the name that it came by.
+                    assert_eq!(trace.attributes.take().unwrap(), format!("{{\"{name}\":1}}").into());
+                }
+                event
+            };
             let canonical = with(names[0]);
             assert_ne!(canonical, without, "{} changes nothing", names[0]);
             for name in *names {
@@ -282,6 +289,48 @@ fn every_usage_dialect_counts_cache_and_reasoning_in() {
             r#"{"prompt_tokens":100,"completion_tokens":15,"completion_tokens_details":{"reasoning_tokens":5}}"#,
             [100, 20, -1, -1, -1, 5],
         ),
+        (
+            "xai.chat",
+            r#"{"prompt_tokens":100,"completion_tokens":15,"completion_tokens_details":{"reasoning_tokens":5}}"#,
+            [100, 20, -1, -1, -1, 5],
+        ),
+        (
+            "gateway",
+            r#"{"prompt_tokens":100,"completion_tokens":15,"total_tokens":120,"completion_tokens_details":{"reasoning_tokens":5}}"#,
+            [100, 20, -1, -1, -1, 5],
+        ),
+        (
+            "xai",
+            r#"{"prompt_tokens":100,"completion_tokens":15,"total_tokens":115,"completion_tokens_details":{"reasoning_tokens":5}}"#,
+            [100, 15, -1, -1, -1, 5],
+        ),
+        (
+            "xai",
+            r#"{"prompt_tokens":100,"completion_tokens":15,"cached_prompt_text_tokens":60,"reasoning_tokens":5}"#,
+            [100, 20, 60, -1, -1, 5],
+        ),
+        (
+            "gemini",
+            r#"{"promptTokenCount":100,"candidatesTokenCount":15,"toolUsePromptTokenCount":7,"totalTokenCount":122}"#,
+            [107, 15, -1, -1, -1, -1],
+        ),
+        (
+            "bedrock",
+            r#"{"inputTokens":10,"outputTokens":20,"cacheReadInputTokens":0,"cacheWriteInputTokens":30,"cacheDetails":[{"ttl":"5m","inputTokens":10},{"ttl":"1h","inputTokens":20}]}"#,
+            [40, 20, 0, 30, 20, -1],
+        ),
+        (
+            "cohere",
+            r#"{"billed_units":{"input_tokens":10,"output_tokens":20},"tokens":{"input_tokens":80}}"#,
+            [10, 20, -1, -1, -1, -1],
+        ),
+        ("cohere", r#"{"tokens":{"input_tokens":80,"output_tokens":20},"cached_tokens":16}"#, [80, 20, 16, -1, -1, -1]),
+        (
+            "anthropic",
+            r#"{"input_tokens":10,"output_tokens":20,"output_tokens_details":{"thinking_tokens":5}}"#,
+            [10, 20, -1, -1, -1, 5],
+        ),
+        ("openclaw", r#"{"input":10,"output":20,"cacheWrite5m":30,"cacheWrite1h":40}"#, [80, 20, -1, 70, 40, -1]),
     ] {
         assert_eq!(tokens(provider, usage), expected, "{usage}");
     }
@@ -321,6 +370,59 @@ fn what_a_usage_object_has_besides_is_kept() {
 }
 
 #[test]
+fn the_tier_of_service_is_that_of_the_usage_and_stays_visible() {
+    for (fields, tier, attributes) in [
+        (r#""service_tier":"Flex""#, Some("flex"), r#"{"service_tier":"Flex"}"#),
+        (r#""usage":{"service_tier":"batch"}"#, Some("batch"), r#"{"usage.service_tier":"batch"}"#),
+        (
+            r#""service_tier":"auto","usage":{"service_tier":"priority"}"#,
+            Some("priority"),
+            r#"{"usage.service_tier":"priority","service_tier":"auto"}"#,
+        ),
+        (r#""usage":{"speed":"fast"}"#, Some("fast"), r#"{"usage.speed":"fast"}"#),
+        (r#""usage":{"speed":"standard"}"#, None, r#"{"usage.speed":"standard"}"#),
+        (
+            r#""usage":{"speed":"fast","service_tier":"standard"}"#,
+            Some("fast"),
+            r#"{"usage.service_tier":"standard","usage.speed":"fast"}"#,
+        ),
+        (
+            r#""usage":{"speed":"fast","service_tier":"batch"}"#,
+            Some("batch fast"),
+            r#"{"usage.service_tier":"batch","usage.speed":"fast"}"#,
+        ),
+        (r#""service_tier":["x"]"#, None, r#"{"service_tier":["x"]}"#),
+        (r#""openai.request.service_tier":"flex""#, Some("flex"), r#"{"openai.request.service_tier":"flex"}"#),
+    ] {
+        let trace = trace(&format!(r#"{{"model":"m",{fields}}}"#));
+        assert_eq!(trace.service_tier.as_deref(), tier, "{fields}");
+        assert_eq!(trace.attributes.as_deref(), Some(attributes), "{fields}");
+    }
+    assert_eq!(trace(r#"{"model":"m","service_tier":""}"#).service_tier, None);
+}
+
+#[test]
+fn what_may_be_priced_apart_is_seen_where_it_is_not_zero() {
+    let none = Besides::default();
+    for (fields, besides) in [
+        (r#""usage":{"prompt_tokens_details":{"audio_tokens":0,"image_tokens":"0"}}"#, none),
+        (r#""usage":{"prompt_tokens_details":{"audio_tokens":3}}"#, Besides { audio: true, ..none }),
+        (r#""output_tokens_details":{"image_tokens":3}"#, Besides { images: true, ..none }),
+        (r#""usage":{"server_tool_use":{"web_search_requests":1}}"#, Besides { searches: true, ..none }),
+        (r#""usage":{"num_sources_used":2}"#, Besides { searches: true, ..none }),
+        (
+            r#""usageMetadata":{"promptTokensDetails":[{"modality":"TEXT","tokenCount":1},{"modality":"AUDIO","tokenCount":0},
+                {"modality":"VIDEO","tokenCount":2}],"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":5}]}"#,
+            Besides { images: true, video: true, ..none },
+        ),
+        (r#""usageMetadata":{"promptTokensDetails":[1,"x",{"modality":7}]}"#, none),
+        (r#""usage":{"audio_tokens":"many"}"#, none),
+    ] {
+        assert_eq!(trace(&format!(r#"{{"model":"m",{fields}}}"#)).besides, besides, "{fields}");
+    }
+}
+
+#[test]
 fn cost_is_exact_and_unknown_is_not_zero() {
     for (fields, cost) in [
         (r#""cost_usd":0.000000000001"#, Some(1)),
@@ -332,6 +434,7 @@ fn cost_is_exact_and_unknown_is_not_zero() {
         (r#""usage":{"cost":0.25}"#, Some(250_000_000_000)),
         (r#""usage":{"input":1,"cost":{"input":0.1,"total":0.25}}"#, Some(250_000_000_000)),
         (r#""usage":{"input":1,"cost":{"total":0}}"#, None),
+        (r#""usage":{"prompt_tokens":1,"cost":{"request_cost":0.2,"total_cost":0.25}}"#, Some(250_000_000_000)),
         (r#""latency":1"#, None),
     ] {
         let trace = trace(&format!(r#"{{"model":"m",{fields}}}"#));
