@@ -131,9 +131,9 @@ impl<'a> Row<'a, '_> {
         Ok(id.bytes().any(|b| b != b'0').then(|| id.to_ascii_lowercase().into_boxed_str()))
     }
 
-    /// Makes the fields of an `error` object those of the item, where the item has none of its own; a text is the
-    /// message. Whether there was an error; an empty text is none, and neither is `false`.
-    pub(super) fn spread_error(&mut self) -> Result<bool, Invalid> {
+    /// Makes the fields of an `error` object those of the item, where the item has none of its own and its row has the
+    /// column; a text is the message. Whether there was an error; an empty text is none, and neither is `false`.
+    pub(super) fn spread_error(&mut self, columns: &[Column]) -> Result<bool, Invalid> {
         let Some(error) = self.fields.column(Column::Error).filter(|error| error.raw != "false") else {
             return Ok(false);
         };
@@ -145,8 +145,10 @@ impl<'a> Row<'a, '_> {
         let mut inside = Fields::of_object(Names::error(), error.name, error.raw)?;
         for column in [Column::ErrorType, Column::Message, Column::Stacktrace] {
             match inside.column(column) {
-                Some(found) if self.fields.column(column).is_some() => inside.keep_apart(found.name.into(), found.raw),
-                Some(found) => self.fields.offer(column, found),
+                Some(found) if columns.contains(&column) && self.fields.column(column).is_none() => {
+                    self.fields.offer(column, found);
+                }
+                Some(found) => inside.keep_apart(found.name.into(), found.raw),
                 None => {}
             }
         }

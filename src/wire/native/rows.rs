@@ -30,7 +30,7 @@ pub(super) fn event(table: Table, fields: Fields<'_>, index: usize, context: &Co
 }
 
 fn trace(row: &mut Row<'_, '_>) -> Result<LlmTrace, Invalid> {
-    let failed = row.spread_error()?;
+    let failed = row.spread_error(&[Column::ErrorType, Column::Message])?;
     row.fields.prefer(Column::Status, Column::Success);
     row.fields.prefer(Column::TtftMs, Column::TtftSeconds);
     let provider = row.name(Column::Provider)?;
@@ -102,7 +102,7 @@ fn custom(row: &mut Row<'_, '_>) -> Result<CustomEvent, Invalid> {
 }
 
 fn error(row: &mut Row<'_, '_>) -> Result<ErrorEvent, Invalid> {
-    row.spread_error()?;
+    row.spread_error(&[Column::ErrorType, Column::Message, Column::Stacktrace])?;
     let mut event = ErrorEvent {
         timestamp_ms: row.timestamp_ms()?,
         error_type: row.name(Column::ErrorType)?,

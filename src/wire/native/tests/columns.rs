@@ -470,6 +470,8 @@ fn an_error_object_gives_its_type_and_message() {
     let failed = trace(r#"{"model":"m","error":{"type":"overloaded","message":"busy","param":1}}"#);
     assert_eq!((failed.error_type.as_deref(), failed.error_message.as_deref()), (Some("overloaded"), Some("busy")));
     assert_eq!(failed.attributes.as_deref(), Some(r#"{"error.param":1}"#));
+    let stack = trace(r#"{"model":"m","error":{"message":"busy","stack":"at f"}}"#);
+    assert_eq!(stack.attributes.as_deref(), Some(r#"{"error.stack":"at f"}"#), "a call has no column for it");
     let own = trace(r#"{"model":"m","error_type":"mine","error":{"type":"theirs","message":"busy"}}"#);
     assert_eq!(
         (own.error_type.as_deref(), own.attributes.as_deref()),
