@@ -20,6 +20,7 @@ let
     ../Cargo.toml
     ../clippy.toml
     ../deny.toml
+    ../docs/openapi.json
     ../rustfmt.toml
     ../src
     ../tests

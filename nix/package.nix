@@ -15,6 +15,8 @@ rustPlatform.buildRustPackage {
       ../.cargo/config.toml
       ../Cargo.lock
       ../Cargo.toml
+      # Served at /openapi.json.
+      ../docs/openapi.json
       ../src
     ];
   };

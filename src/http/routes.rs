@@ -31,6 +31,7 @@ pub(super) struct Admitted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Health,
+    OpenApi,
     Native(Table),
     Otlp(Signal, Encoding),
     /// JSON on /v1/traces: native or OTLP, which only the body tells.
@@ -50,6 +51,7 @@ pub enum Takes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Health,
+    OpenApi,
     Native(Table),
     Otlp(Signal),
     /// /v1/traces: native and OTLP.
@@ -58,6 +60,9 @@ enum Place {
 
 /// A refusal, and how it is written.
 pub(super) type Refused = (Fault, Dialect);
+
+/// What `GET /openapi.json` answers.
+const OPENAPI: &[u8] = include_bytes!("../../docs/openapi.json");
 
 /// Media types of native bodies. The last three are NDJSON, whose name was never settled.
 const NATIVE_TYPES: [&str; 4] = ["application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"];
@@ -92,7 +97,7 @@ pub(super) fn admit<C>(
     let route = route(place, &media).map_err(refused)?;
     let gzip = is_gzip(head).map_err(refused)?;
     let body_bytes_max = match route {
-        Route::Health => 0,
+        Route::Health | Route::OpenApi => 0,
         Route::Native(_) => limits.native_bytes_max,
         Route::Otlp(..) | Route::Traces => limits.otlp_bytes_max,
     };
@@ -117,18 +122,23 @@ pub(super) async fn answer<C>(
     hold: &mut Hold,
 ) -> Response {
     let wire_bytes = request.body.len();
-    if admitted.gzip && admitted.route != Route::Health {
+    let has_body = !matches!(admitted.route, Route::Health | Route::OpenApi);
+    if admitted.gzip && has_body {
         match gzip::inflate(&request.body, budget, limits.inflated_bytes_max).await {
             Ok(inflated) => (request.body, *hold) = inflated.into_parts(),
             Err(fault) => return fault.response(admitted.dialect),
         }
     }
-    if admitted.untyped && !looks_like_json(&request.body) && admitted.route != Route::Health {
+    if admitted.untyped && !looks_like_json(&request.body) && has_body {
         let dialect = if admitted.dialect == Dialect::Native { Dialect::Native } else { Dialect::Plain };
         return unsupported(dialect, "").response(dialect);
     }
     match admitted.route {
         Route::Health => health::answer(app, budget),
+        Route::OpenApi => match hold.resize(OPENAPI.len()) {
+            Ok(()) => Response::json(200, OPENAPI.to_vec()),
+            Err(full) => Fault::from(full).response(Dialect::Native),
+        },
         Route::Otlp(signal, Encoding::Json) if signal::is_of_another(&request.body, signal) => {
             ingest::wrong_signal(app, signal)
         }
@@ -147,6 +157,7 @@ pub(super) async fn answer<C>(
 fn place(path: &str) -> Option<Place> {
     Some(match path {
         "/health" => Place::Health,
+        "/openapi.json" => Place::OpenApi,
         "/v1/traces" => Place::Traces,
         "/v1/events" => Place::Native(Table::CustomEvents),
         "/v1/errors" => Place::Native(Table::ErrorEvents),
@@ -190,6 +201,7 @@ fn route(place: Place, media: &str) -> Result<Route, Fault> {
     let native = media.is_empty() || NATIVE_TYPES.contains(&media);
     match (place, otlp_encoding(media)) {
         (Place::Health, _) => Ok(Route::Health),
+        (Place::OpenApi, _) => Ok(Route::OpenApi),
         (Place::Native(table), _) if native => Ok(Route::Native(table)),
         (Place::Traces, Some(Encoding::Protobuf)) => Ok(Route::Otlp(Signal::Traces, Encoding::Protobuf)),
         (Place::Traces, _) if native => Ok(Route::Traces),
@@ -221,8 +233,8 @@ fn unsupported(dialect: Dialect, media: &str) -> Fault {
 
 fn check_method(method: Method, place: Place) -> Result<(), Fault> {
     let (allow, message) = match (place, method) {
-        (Place::Health, Method::Get | Method::Head) => return Ok(()),
-        (Place::Health, _) => ("GET, HEAD", "method not allowed, supported: [GET, HEAD]"),
+        (Place::Health | Place::OpenApi, Method::Get | Method::Head) => return Ok(()),
+        (Place::Health | Place::OpenApi, _) => ("GET, HEAD", "method not allowed, supported: [GET, HEAD]"),
         (_, Method::Post) => return Ok(()),
         _ => ("POST", "method not allowed, supported: [POST]"),
     };

@@ -1,9 +1,10 @@
 //! The rules of the house that no compiler checks: who may use whom, which crate has which door, and
-//! ([`docs`], [`fly`], [`nix`]) that the docs, the files for Fly.io and the NixOS module say what the code does.
+//! ([`docs`], [`openapi`], [`fly`], [`nix`]) that the docs, the files for Fly.io and the NixOS module say what the code does.
 
 mod docs;
 mod fly;
 mod nix;
+mod openapi;
 mod source;
 
 use std::fs;

@@ -6,6 +6,7 @@
 mod answers;
 mod bounds;
 mod framing;
+mod openapi;
 mod otlp;
 
 use std::io::Write;

@@ -152,7 +152,7 @@ fn variables_in(text: &str) -> impl Iterator<Item = &str> {
     words(text).filter(|word| word.starts_with("TRACE_") && *word != "TRACE_")
 }
 
-fn page(path: &str) -> String {
+pub fn page(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -179,7 +179,7 @@ fn is_at(line: &str, place: &str) -> bool {
 }
 
 /// The strings of every `&[…]`, of those that hold any.
-fn lists(code: &str) -> Vec<Vec<&str>> {
+pub fn lists(code: &str) -> Vec<Vec<&str>> {
     let inside = code.split("&[").map(|rest| rest.split(']').next().unwrap());
     let strings = inside.map(|list| list.split('"').skip(1).step_by(2).collect());
     strings.filter(|strings: &Vec<&str>| !strings.is_empty()).collect()
