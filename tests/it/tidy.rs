@@ -1,7 +1,9 @@
 //! The rules of the house that no compiler checks: who may use whom, which crate has which door, and
-//! ([`docs`], [`openapi`], [`fly`], [`nix`]) that the docs, the files for Fly.io and the NixOS module say what the code does.
+//! ([`docs`], [`examples`], [`openapi`], [`fly`], [`nix`]) that the docs, the files for Fly.io and the NixOS module say
+//! what the code does.
 
 mod docs;
+mod examples;
 mod fly;
 mod nix;
 mod openapi;

@@ -30,7 +30,7 @@ fn event() -> String {
     r#"{"name":"a"}"#.to_owned()
 }
 
-fn post(path: &str, headers: &str, body: &str) -> String {
+pub fn post(path: &str, headers: &str, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()

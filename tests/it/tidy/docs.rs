@@ -164,7 +164,7 @@ fn pages() -> Vec<(PathBuf, String)> {
 }
 
 /// What stands below a heading, up to the next one that is no lower.
-fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+pub fn section<'a>(text: &'a str, heading: &str) -> &'a str {
     let (_, rest) = text.split_once(&format!("{heading}\n")).unwrap_or_else(|| panic!("there is no {heading}"));
     let level = heading.len() - heading.trim_start_matches('#').len();
     let ends = (2..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));

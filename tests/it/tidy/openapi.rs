@@ -48,12 +48,11 @@ fn the_openapi_file_has_every_name_of_every_field_in_order_and_no_other() {
     for (table, schema) in
         [("TRACES", "Trace"), ("EVENTS", "Event"), ("ERRORS", "ErrorItem"), ("USAGE", "Usage"), ("ERROR", "Cause")]
     {
-        let mut wanted = names_of_table(code, table);
-        let mut found = names_in_file(&file, schema);
+        let wanted: BTreeSet<Vec<&str>> = names_of_table(code, table).into_iter().collect();
+        let found: BTreeSet<Vec<&str>> = names_in_file(&file, schema).into_iter().collect();
         assert!(wanted.len() > 2, "these are not the names of {table}: {wanted:?}");
-        wanted.sort();
-        found.sort();
-        assert_eq!(found, wanted, "{schema}: x-names, or the field's own name, are the names of {table}");
+        let differ: Vec<_> = wanted.symmetric_difference(&found).collect();
+        assert!(differ.is_empty(), "{schema} and {table} do not have the same names: {differ:?}");
     }
 }
 
