@@ -48,8 +48,13 @@ pub struct Rollup<'c> {
     coverage: Hourly<'c, coverage::CoverageSums>,
     /// What the request adds that is being stored.
     pending: Vec<Change>,
+    /// The sizes, and the last id, before a large request, whose savepoint holds what it adds.
+    before_large: Option<(Sizes, i64)>,
     last_id: i64,
 }
+
+/// Changes of one request that are kept in memory until it is stored. A row takes some 300 bytes.
+const PENDING_MAX: usize = if cfg!(test) { 4 } else { 512 };
 
 enum Change {
     /// A row that is stored, or that is known to count.
@@ -72,7 +77,26 @@ impl<'c> Rollup<'c> {
     /// Nothing is added yet.
     pub fn new(conn: &'c Connection, sizes: &Sizes) -> Rollup<'c> {
         let (usage, coverage) = (Hourly::new(conn, sizes.usage), Hourly::new(conn, sizes.coverage));
-        Rollup { conn, usage, coverage, pending: Vec::new(), last_id: 0 }
+        Rollup { conn, usage, coverage, pending: Vec::new(), before_large: None, last_id: 0 }
+    }
+
+    /// A request with so many events begins, and its savepoint has not begun yet. What a large one adds is written in
+    /// parts: so what others have added is written before.
+    pub fn begin(&mut self, events: usize) -> rusqlite::Result<()> {
+        if events > PENDING_MAX {
+            self.usage.write()?;
+            self.coverage.write()?;
+            self.before_large = Some((self.sizes(), self.last_id));
+        }
+        Ok(())
+    }
+
+    /// The next event comes: a large request adds what has gathered.
+    pub fn relieve(&mut self) -> rusqlite::Result<()> {
+        if self.before_large.is_some() && self.pending.len() >= PENDING_MAX {
+            self.apply_pending()?;
+        }
+        Ok(())
     }
 
     /// Counts a row.
@@ -101,6 +125,11 @@ impl<'c> Rollup<'c> {
 
     /// The request is stored: what it adds counts.
     pub fn keep(&mut self) -> rusqlite::Result<()> {
+        self.before_large = None;
+        self.apply_pending()
+    }
+
+    fn apply_pending(&mut self) -> rusqlite::Result<()> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.drain(..).try_for_each(|change| self.apply(change))?;
         self.pending = pending;
@@ -110,6 +139,11 @@ impl<'c> Rollup<'c> {
     /// The request is not stored: what it adds is forgotten.
     pub fn forget(&mut self) {
         self.pending.clear();
+        if let Some((sizes, last_id)) = self.before_large.take() {
+            self.usage = Hourly::new(self.conn, sizes.usage);
+            self.coverage = Hourly::new(self.conn, sizes.coverage);
+            self.last_id = last_id;
+        }
     }
 
     /// Writes what has changed. The sizes are those of the tables after the commit.
@@ -119,7 +153,11 @@ impl<'c> Rollup<'c> {
         if self.last_id > 0 {
             self.conn.prepare_cached(keep::SET_ROLLED_ID)?.execute([self.last_id])?;
         }
-        Ok(Sizes { usage: self.usage.size, coverage: self.coverage.size })
+        Ok(self.sizes())
+    }
+
+    fn sizes(&self) -> Sizes {
+        Sizes { usage: self.usage.size, coverage: self.coverage.size }
     }
 
     fn apply(&mut self, change: Change) -> rusqlite::Result<()> {

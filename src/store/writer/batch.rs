@@ -64,6 +64,7 @@ enum Became {
 impl Storing<'_> {
     /// Stores one request, or nothing of it.
     fn request(&mut self, entry: &Entry) -> rusqlite::Result<Outcome> {
+        self.rollup.begin(entry.events.len())?;
         let savepoint = !is_one_statement(entry);
         if savepoint {
             self.conn.prepare_cached("SAVEPOINT request")?.execute([])?;
@@ -95,6 +96,7 @@ impl Storing<'_> {
         self.notes.take(&entry.notes, &mut self.rollup)?;
         let (mut new, mut duplicates, mut ignored) = (Counts::default(), 0, 0);
         for event in &entry.events {
+            self.rollup.relieve()?;
             let became = match &event.kind {
                 Kind::LlmTrace(trace) => self.call(event, trace)?,
                 _ if self.inserts.insert(event, &Learnt::default())? => Became::Row,
