@@ -44,7 +44,7 @@ pub struct Size {
 /// Rows of a table in which nothing more is told apart: about 20 MB.
 pub const ROWS_MAX: i64 = 50_000;
 /// Rows held in memory, so that one request with ever new names cannot take more than they are worth.
-const HELD_MAX: usize = 512;
+const HELD_MAX: usize = 128;
 const DAY_MS: i64 = 86_400_000;
 
 impl Size {

@@ -54,7 +54,7 @@ pub struct Rollup<'c> {
 }
 
 /// Changes of one request that are kept in memory until it is stored. A row takes some 300 bytes.
-const PENDING_MAX: usize = if cfg!(test) { 4 } else { 512 };
+const PENDING_MAX: usize = if cfg!(test) { 4 } else { 128 };
 
 enum Change {
     /// A row that is stored, or that is known to count.
