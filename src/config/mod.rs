@@ -325,7 +325,7 @@ impl Config {
     }
 }
 
-pub use reading::is_localhost;
+pub use reading::{is_localhost, parse_duration};
 pub use shown::{masked_url, shown_duration};
 
 #[cfg(test)]

@@ -59,6 +59,27 @@ impl Coverage {
             _ => Verdict::Complete,
         }
     }
+
+    /// What it means that they do not agree, and why it may be; `None` when nothing says that they do not.
+    pub fn reason(&self) -> Option<String> {
+        let percent = (self.ratio()? * 100.0).round();
+        match self.verdict() {
+            Verdict::Unknown | Verdict::Complete => None,
+            Verdict::Incomplete if self.row_calls == 0 && self.row_tokens == 0 => Some(
+                "spend incomplete: metrics arrived and no traces; the agent exports no traces (diagnostics.otel.traces), \
+                 or its sampling left none"
+                    .to_owned(),
+            ),
+            Verdict::Incomplete => Some(format!(
+                "spend incomplete: rows have {percent} % of the tokens that the agent itself counted; the agent may be \
+                 sampling (its quick start sets sampleRate 0.2), or metrics arrived without traces"
+            )),
+            Verdict::Doubled => Some(format!(
+                "rows have {percent} % of the tokens that the agent itself counted: /compact and local runs are in no \
+                 metric, calls of the last minute are not in it yet, or calls are counted twice"
+            )),
+        }
+    }
 }
 
 fn ratio(rows: i64, reported: i64) -> Option<f64> {
@@ -111,5 +132,24 @@ mod tests {
             };
             assert_eq!(coverage.verdict(), verdict, "{coverage:?}");
         }
+    }
+
+    #[test]
+    fn a_disagreement_says_how_large_it_is_and_why_it_may_be() {
+        let coverage = |calls, rows, reported| Coverage {
+            row_calls: calls,
+            row_tokens: rows,
+            reported_tokens: reported,
+            ..Coverage::default()
+        };
+        for (calls, rows, reported, wanted) in [
+            (1, 20, 100, "spend incomplete: rows have 20 % of the tokens"),
+            (0, 0, 100, "spend incomplete: metrics arrived and no traces"),
+            (1, 130, 100, "rows have 130 % of the tokens"),
+        ] {
+            let reason = coverage(calls, rows, reported).reason().unwrap();
+            assert!(reason.starts_with(wanted), "{reason}");
+        }
+        assert_eq!((coverage(1, 100, 100).reason(), coverage(1, 100, 0).reason()), (None, None));
     }
 }

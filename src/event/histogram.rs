@@ -86,18 +86,9 @@ impl Histogram {
     }
 
     /// Reads what [`Histogram::encode`] wrote; `None` when it did not write this.
-    pub fn decode(mut bytes: &[u8]) -> Option<Histogram> {
+    pub fn decode(bytes: &[u8]) -> Option<Histogram> {
         let mut counts = Vec::with_capacity(bytes.len() / 2);
-        let mut next = 0u64;
-        while !bytes.is_empty() {
-            let bucket = next.checked_add(take(&mut bytes)?)?;
-            let count = take(&mut bytes)?;
-            if bucket >= BUCKETS as u64 || count == 0 {
-                return None;
-            }
-            counts.push((u8::try_from(bucket).ok()?, count));
-            next = bucket + 1;
-        }
+        each(bytes, |bucket, count| counts.push((bucket, count)))?;
         Some(Histogram { counts })
     }
 
@@ -107,6 +98,52 @@ impl Histogram {
             Err(place) => self.counts.insert(place, (bucket, count)),
         }
     }
+}
+
+/// Many histograms added up, as they are in the database: a count for every bucket.
+#[derive(Debug, Clone)]
+pub struct Merged(Box<[u64; BUCKETS]>);
+
+impl Default for Merged {
+    fn default() -> Merged {
+        Merged(Box::new([0; BUCKETS]))
+    }
+}
+
+impl Merged {
+    /// Adds what [`Histogram::encode`] wrote. `None` when it did not write this; then part of it may be added.
+    pub fn add(&mut self, bytes: &[u8]) -> Option<()> {
+        each(bytes, |bucket, count| {
+            let sum = &mut self.0[usize::from(bucket)];
+            *sum = sum.saturating_add(count);
+        })
+    }
+
+    /// Adds the counts of another.
+    pub fn merge(&mut self, other: &Merged) {
+        self.0.iter_mut().zip(other.0.iter()).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
+    }
+
+    /// The sum.
+    pub fn histogram(&self) -> Histogram {
+        let counts = (0..).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0);
+        Histogram { counts: counts.collect() }
+    }
+}
+
+/// Hands every bucket and its count to `take_one`. `None` when [`Histogram::encode`] did not write this.
+fn each(mut bytes: &[u8], mut take_one: impl FnMut(u8, u64)) -> Option<()> {
+    let mut next = 0u64;
+    while !bytes.is_empty() {
+        let bucket = next.checked_add(take(&mut bytes)?)?;
+        let count = take(&mut bytes)?;
+        if bucket >= BUCKETS as u64 || count == 0 {
+            return None;
+        }
+        take_one(u8::try_from(bucket).ok()?, count);
+        next = bucket + 1;
+    }
+    Some(())
 }
 
 fn bucket(ms: i64) -> u8 {
@@ -132,6 +169,11 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
 
 /// Takes a number off the front; `None` if there is none, or it is larger than 64 bits.
 fn take(bytes: &mut &[u8]) -> Option<u64> {
+    // Most numbers are one byte.
+    if let [first @ 0..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Some(u64::from(*first));
+    }
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
         let (first, rest) = bytes.split_first()?;
@@ -174,7 +216,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_again_and_anything_else_is_not() {
         let mut random = fastrand::Rng::with_seed(2);
-        let mut all = Histogram::default();
+        let (mut all, mut merged) = (Histogram::default(), Merged::default());
         assert_eq!(Histogram::decode(&[]), Some(Histogram::default()));
         for _ in 0..200 {
             let mut histogram = Histogram::default();
@@ -183,12 +225,17 @@ mod tests {
             assert_eq!(Histogram::decode(&bytes).as_ref(), Some(&histogram));
             let count = all.count();
             all.merge(&histogram);
+            merged.add(&bytes).unwrap();
+            let mut both = Merged::default();
+            both.merge(&merged);
+            assert_eq!(both.histogram(), all);
             assert_eq!(all.count(), count + histogram.count());
         }
         let largest = Histogram { counts: vec![(0, u64::MAX), ((BUCKETS - 1) as u8, 1)] };
         assert_eq!(Histogram::decode(&largest.encode()).as_ref(), Some(&largest));
         for bad in [&[0][..], &[0, 0], &[255, 1, 1], &[0, 0x80], &[0, 1, 200, 1, 1], &[0xff; 22]] {
             assert_eq!(Histogram::decode(bad), None, "{bad:?}");
+            assert_eq!(Merged::default().add(bad), None, "{bad:?}");
         }
     }
 

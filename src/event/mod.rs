@@ -12,7 +12,7 @@ mod note;
 use std::sync::Arc;
 
 pub use coverage::{Coverage, Verdict};
-pub use histogram::Histogram;
+pub use histogram::{Histogram, Merged};
 pub use id::EventId;
 pub use money::PicoUsd;
 pub use note::{Counted, CounterPoint, Note};
@@ -414,6 +414,8 @@ words! {
         OtlpJson = "otlp_json",
         /// The supervisor above us saw it.
         Run = "run",
+        /// The sidecar itself.
+        Serve = "serve",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Money, exactly.
 
+use std::fmt;
+
 /// Money: 1e-12 US dollars, so that a price per million tokens with six decimals is exact per token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct PicoUsd(pub i64);
@@ -39,6 +41,28 @@ impl PicoUsd {
     }
 }
 
+impl PicoUsd {
+    /// The same in dollars, as near as a float comes to it.
+    pub fn usd(self) -> f64 {
+        self.0 as f64 / PICO_PER_USD as f64
+    }
+}
+
+/// Dollars, exactly, as JSON writes a number: `12.5`.
+impl fmt::Display for PicoUsd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (dollars, rest) = (self.0 / PICO_PER_USD, (self.0 % PICO_PER_USD).abs());
+        let sign = if self.0 < 0 && dollars == 0 { "-" } else { "" };
+        if rest == 0 {
+            return write!(f, "{dollars}");
+        }
+        let fraction = format!("{rest:012}");
+        write!(f, "{sign}{dollars}.{}", fraction.trim_end_matches('0'))
+    }
+}
+
+const PICO_PER_USD: i64 = 1_000_000_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +93,21 @@ mod tests {
         ] {
             assert_eq!(PicoUsd::parse_usd(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn money_is_written_exactly_and_read_again() {
+        for (pico, text) in [
+            (0, "0"),
+            (1, "0.000000000001"),
+            (12_500_000_000_000, "12.5"),
+            (-1_500_000_000_000, "-1.5"),
+            (-500_000_000_000, "-0.5"),
+            (i64::MAX, "9223372.036854775807"),
+        ] {
+            assert_eq!(PicoUsd(pico).to_string(), text);
+            assert!(pico < 0 || PicoUsd::parse_usd(text) == Some(PicoUsd(pico)), "{text}");
+        }
+        assert_eq!(PicoUsd(12_500_000_000_000).usd(), 12.5);
     }
 }

@@ -11,7 +11,6 @@ mod fields;
 mod names;
 mod row;
 mod rows;
-mod time;
 mod usage;
 mod value;
 

@@ -6,7 +6,8 @@ use super::attributes::Attributes;
 use super::fields::{Fields, Found};
 use super::names::{Column, Names};
 use super::value::{self, INTEGER_MAX};
-use super::{Context, Invalid, time};
+use super::{Context, Invalid};
+use crate::clock;
 use crate::config::Capture;
 use crate::event::{EventId, PicoUsd, Severity, Table};
 use crate::redact;
@@ -43,10 +44,10 @@ impl<'a> Row<'a, '_> {
     /// When it happened, Unix milliseconds.
     pub(super) fn timestamp_ms(&self) -> Result<i64, Invalid> {
         let Some(found) = self.fields.column(Column::Timestamp) else { return Ok(self.context.now_ms) };
-        let date = || time::parse_rfc3339(&value::text(found.raw)?);
+        let date = || clock::parse_rfc3339(&value::text(found.raw)?);
         value::rounded(found.raw)
             .or_else(date)
-            .filter(|ms| time::TAKEN_MS.contains(ms))
+            .filter(|ms| clock::TAKEN_MS.contains(ms))
             .ok_or_else(|| found.invalid("Unix milliseconds or RFC 3339, of the years 1973 to 5138"))
     }
 

@@ -1,8 +1,12 @@
 //! The time, as an argument: [`Clock`] is real in the program and set by hand in tests.
 
+mod rfc3339;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub use rfc3339::{TAKEN_MS, parse_rfc3339};
 
 /// Wall time and time since the start. Cheap to clone; clones of a clock set by hand share its time.
 #[derive(Debug, Clone)]
@@ -67,6 +71,22 @@ pub fn rfc3339_utc(unix_ms: i64) -> String {
     format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}.{:03}Z", unix_ms.rem_euclid(1000))
 }
 
+/// `2026-11-23`: the day in UTC.
+pub fn day_utc(unix_ms: i64) -> String {
+    let (y, mo, d, ..) = civil(unix_ms);
+    format!("{y:04}-{mo:02}-{d:02}")
+}
+
+/// Start of the day in UTC that this moment is in, Unix milliseconds.
+pub fn day_start(unix_ms: i64) -> i64 {
+    unix_ms.div_euclid(DAY_MS).saturating_mul(DAY_MS)
+}
+
+/// Milliseconds of a day, as UTC has them.
+pub const DAY_MS: i64 = 86_400_000;
+/// Milliseconds of an hour.
+pub const HOUR_MS: i64 = 3_600_000;
+
 /// `20261123T180910Z`: a time that may stand in a file name.
 pub fn compact_utc(unix_ms: i64) -> String {
     let (y, mo, d, h, mi, s) = civil(unix_ms);
@@ -107,5 +127,7 @@ mod tests {
             assert_eq!(rfc3339_utc(ms), shown);
         }
         assert_eq!(compact_utc(1_795_457_350_123), "20261123T180910Z");
+        assert_eq!(day_utc(1_795_457_350_123), "2026-11-23");
+        assert_eq!((day_start(1_795_457_350_123), day_start(-1)), (1_795_392_000_000, -DAY_MS));
     }
 }

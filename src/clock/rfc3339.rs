@@ -1,14 +1,14 @@
-//! Points in time as producers write them: RFC 3339, to Unix milliseconds, exactly.
+//! Points in time as producers and people write them: RFC 3339, to Unix milliseconds, exactly.
 
 use std::ops::RangeInclusive;
 
 /// The times that are taken, Unix milliseconds: 1973-03-03 to 5138-11-16. Today's time in seconds lies below
 /// (until the year 5138), and in microseconds above (since 1973): neither is ever stored as a wrong date.
-pub(super) const TAKEN_MS: RangeInclusive<i64> = 100_000_000_000..=100_000_000_000_000;
+pub const TAKEN_MS: RangeInclusive<i64> = 100_000_000_000..=100_000_000_000_000;
 
 /// Unix milliseconds of an RFC 3339 date and time; finer fractions are cut off. `None` if it is no
 /// such text, or a day that no calendar has. Times before 1970 are negative.
-pub(super) fn parse_rfc3339(text: &str) -> Option<i64> {
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let number = |at: usize, digits: usize| {
         let digits = bytes.get(at..at + digits)?;
