@@ -22,7 +22,7 @@
 //! | 0 | `event` `clock` |
 //! | 1 | `stats` `shutdown` `exchange` `space` `malloc` `jsontext` `notify` `link` `price` `redact` |
 //! | 2 | `config` |
-//! | 3 | `logging` `client` |
+//! | 3 | `logging` `client` `summary` |
 //! | 4 | `queue` `wire` `otlp` |
 //! | 5 | `store` |
 //! | 6 | `http` `collect` `push` |
@@ -53,4 +53,5 @@ pub mod shutdown;
 pub mod space;
 pub mod stats;
 pub mod store;
+pub mod summary;
 pub mod wire;

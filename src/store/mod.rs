@@ -18,6 +18,7 @@ mod plans;
 mod prune;
 mod reader;
 mod rollup;
+mod summary;
 mod volume;
 mod wal;
 mod writer;

@@ -18,7 +18,7 @@ const READ_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// A read-only connection.
 #[derive(Debug)]
 pub struct Reader {
-    conn: Connection,
+    pub(super) conn: Connection,
 }
 
 /// What is done with a row: its id, and every column but the id with its name.
@@ -29,7 +29,13 @@ pub type EachRow<'a> = dyn FnMut(i64, &[(&'static str, Value<'_>)]) + 'a;
 pub enum ReadError {
     /// SQLite could not do it.
     #[error("cannot read the database: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
+    /// The question was given up, so that the log can start over.
+    #[error("the database was not read in time")]
+    TooLong,
+    /// A sum, or a count of times, is none that this program writes.
+    #[error("cannot read the database: its sums by the hour are not what this program writes")]
+    NotSums,
     /// A pragma did not take.
     #[error("cannot read the database: {0}")]
     Pragma(#[from] PragmaError),
@@ -48,7 +54,16 @@ impl ReadError {
             ReadError::Sqlite(error) | ReadError::Pragma(PragmaError::Sqlite(error)) => {
                 matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
             }
-            ReadError::Pragma(_) | ReadError::NoMeta { .. } => false,
+            ReadError::TooLong | ReadError::NotSums | ReadError::Pragma(_) | ReadError::NoMeta { .. } => false,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> ReadError {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => ReadError::TooLong,
+            _ => ReadError::Sqlite(error),
         }
     }
 }

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["event", "clock"],
     &["stats", "shutdown", "exchange", "space", "malloc", "jsontext", "notify", "link", "price", "redact"],
     &["config"],
-    &["logging", "client"],
+    &["logging", "client", "summary"],
     &["queue", "wire", "otlp"],
     &["store"],
     &["http", "collect", "push"],
