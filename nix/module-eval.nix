@@ -56,6 +56,7 @@ let
         "::1"
       ];
       port = 443;
+      budgetDayUsd = "12.5";
       drainTimeout = "1m30s";
       metricsInterval = "off";
       pushEndpoint = "https://example.org/a%20b";

@@ -6,6 +6,8 @@ let
   # What the program takes; how long it may be, the check at build time says.
   duration = types.strMatching "([0-9]+(ms|s|m|h|d))+";
   word = words: types.enum (lib.splitString " " words);
+  # A text, as a float of Nix may be another number.
+  dollars = types.strMatching "[0-9]+(\\.[0-9]+)?";
   size = types.strMatching "[0-9]+ *(kB|KiB|MB|MiB)?";
   variable = name: option: type: default: meaning: {
     inherit
@@ -70,6 +72,9 @@ in
   (variable "TRACE_PUSH_MAX_BYTES" "pushMaxBytes" size "5MB" "size of one push")
   (variable "TRACE_PRICES_FILE" "pricesFile" types.str "embedded"
     "what calls cost that come without a cost: embedded (the table that is compiled in), a file of prices before it or in its place, or off"
+  )
+  (variable "TRACE_BUDGET_DAY_USD" "budgetDayUsd" (types.either (word "none") dollars) "none"
+    "dollars that the calls of a day (UTC) may cost; told when they cost more, and nothing is refused"
   )
   (variable "TRACE_METRICS_RETENTION" "metricsRetention" duration "48h"
     "as TRACE_RETENTION, for samples of the container"

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::clock::day_start;
 use crate::event::{Coverage, PicoUsd, Table};
 
 /// All counters of one process. Shared by everybody, owned by `serve`.
@@ -24,6 +25,8 @@ pub struct Stats {
     pub http: HttpStats,
     /// The queue between the doors and the writer.
     pub queue: QueueStats,
+    /// What a day may cost.
+    pub budget: BudgetStats,
 }
 
 /// What became of every event that was offered since the start of the process.
@@ -178,6 +181,12 @@ impl Stats {
     /// How the store is.
     pub fn store(&self) -> MutexGuard<'_, StoreReport> {
         locked(&self.store)
+    }
+
+    /// What is known of the costs of the day that `now_ms` is in; that of another day is none of it.
+    pub fn spent_today(&self, now_ms: i64) -> PicoUsd {
+        let store = self.store();
+        if store.usage.day_ms == day_start(now_ms) { store.usage.day_cost } else { PicoUsd(0) }
     }
 
     /// How the push is.
@@ -350,6 +359,15 @@ pub struct QueueStats {
     pub bytes: Gauge,
     /// The most events it ever held.
     pub events_high_water: Gauge,
+}
+
+/// What a day may cost.
+#[derive(Debug, Default)]
+pub struct BudgetStats {
+    /// How much; 0 = nobody said.
+    pub limit_picousd: Gauge,
+    /// Days since the start that cost as much.
+    pub crossings: Counter,
 }
 
 /// What the writer says of the database.

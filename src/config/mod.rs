@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::PicoUsd;
 use crate::price::Prices;
 
 /// One variable: what the user may set.
@@ -99,6 +100,11 @@ pub const VARIABLES: &[Variable] = &[
         "embedded",
         "what calls cost that come without a cost: embedded (the table that is compiled in), a file of prices before it or in its place, or off",
     ),
+    variable(
+        "TRACE_BUDGET_DAY_USD",
+        "none",
+        "dollars that the calls of a day (UTC) may cost; told when they cost more, and nothing is refused",
+    ),
     variable("TRACE_METRICS_RETENTION", "48h", "as TRACE_RETENTION, for samples of the container"),
     variable(
         "TRACE_ON_FULL",
@@ -152,6 +158,8 @@ pub struct Config {
     pub text: TextConfig,
     /// What calls cost.
     pub prices: PricesConfig,
+    /// What the calls of a day may cost; more than 0.
+    pub budget_day: Option<PicoUsd>,
     /// How long stopping may take.
     pub drain_timeout: Duration,
     /// How long requests are still taken after the signal.

@@ -10,6 +10,7 @@ use super::{
     Ack, Capture, Config, Faults, Identity, LogFormat, PricesConfig, PushConfig, RetentionConfig, Secret, Surroundings,
     Sync, TextConfig, VARIABLES,
 };
+use crate::event::PicoUsd;
 use crate::price::Prices;
 
 /// Reads and checks all variables.
@@ -66,6 +67,7 @@ impl Reading<'_> {
             ) as usize,
         };
         let prices = self.prices();
+        let budget_day = self.budget_day();
         let hour = Duration::from_secs(3600);
         let drain_timeout =
             self.duration("TRACE_DRAIN_TIMEOUT", Duration::from_secs(10), Duration::from_millis(100), hour);
@@ -105,6 +107,7 @@ impl Reading<'_> {
             sync,
             text,
             prices,
+            budget_day,
             drain_timeout,
             drain_linger,
             agent_grace,
@@ -134,6 +137,16 @@ impl Reading<'_> {
             },
         };
         PricesConfig { from, table: Arc::new(table) }
+    }
+
+    fn budget_day(&mut self) -> Option<PicoUsd> {
+        const NAME: &str = "TRACE_BUDGET_DAY_USD";
+        let text = self.value(NAME).filter(|value| value != "none")?;
+        let budget = PicoUsd::parse_usd(&text).filter(|budget| *budget > PicoUsd(0));
+        if budget.is_none() {
+            self.faults.push(format!("{NAME}: expected dollars, more than 0 (12.5), or none, got {text:?}"));
+        }
+        budget
     }
 
     fn otlp_port(&mut self, port: u64) -> Option<u16> {

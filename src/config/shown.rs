@@ -38,6 +38,7 @@ impl Config {
             }
             "TRACE_PUSH_MAX_BYTES" => push.map_or_else(none, |p| p.max_bytes.to_string()),
             "TRACE_PRICES_FILE" => self.prices.from.clone(),
+            "TRACE_BUDGET_DAY_USD" => self.budget_day.map_or_else(none, |budget| budget.to_string()),
             "TRACE_METRICS_RETENTION" => shown_duration(self.retention.metrics),
             "TRACE_ON_FULL" => word_of(ON_FULLS, self.retention.drop_oldest),
             "TRACE_DRAIN_TIMEOUT" => shown_duration(self.drain_timeout),

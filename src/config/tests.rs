@@ -54,6 +54,20 @@ fn every_fault_is_reported_at_once() {
 }
 
 #[test]
+fn a_budget_is_an_exact_amount_of_dollars() {
+    for (text, pico) in [("12.5", Some(12_500_000_000_000)), ("0.000000000001", Some(1)), ("none", None), ("", None)] {
+        let config = read(&[("TRACE_BUDGET_DAY_USD", text)]).unwrap();
+        assert_eq!(config.budget_day, pico.map(PicoUsd), "{text}");
+        let shown = if text.is_empty() { "none" } else { text };
+        assert!(config.effective().contains(&("TRACE_BUDGET_DAY_USD", shown.to_owned())), "{text}");
+    }
+    for text in ["0", "0.0000000000001", "-1", "$5", "5 USD", "1e9", "ten", "NaN"] {
+        let wanted = format!("TRACE_BUDGET_DAY_USD: expected dollars, more than 0 (12.5), or none, got {text:?}");
+        assert_eq!(faults(&[("TRACE_BUDGET_DAY_USD", text)]), [wanted]);
+    }
+}
+
+#[test]
 fn other_peoples_variables_are_left_alone() {
     assert!(read(&[("TRACE_ID", "x"), ("TRACE_ENDPOINT_URL", "y"), ("TRACEPARENT", "z"), ("TRACE_", "")]).is_ok());
     for near in ["TRACE_PROT", "TRACE_LOGS", "TRACE_TOKNE", "TRACE_PUSH_ENDPONT", "TRACE_PUSH_TOKEN_FIL"] {

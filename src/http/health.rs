@@ -7,10 +7,11 @@ use serde::Serialize;
 use super::App;
 use super::budget::Budget;
 use super::fault;
-use crate::clock::rfc3339_utc;
-use crate::event::Table;
+use crate::clock::{day_start, day_utc, rfc3339_utc};
+use crate::event::{PicoUsd, Table};
 use crate::exchange::Response;
 use crate::stats::{Ledger, Pruned, PushReport, Refusal, Stats, StoreReport, StoreState, TableRows};
+use crate::summary::{DayBudget, ServiceCoverage};
 
 /// Why a POST would be refused now although the queue would take its events.
 const BODIES_FULL: &str = "bodies_full";
@@ -21,6 +22,9 @@ pub(super) fn answer<C>(app: &App<C>, budget: &Budget) -> Response {
     let stats = &app.stats;
     let database = Database::of(&stats.store());
     let push = Push::of(&stats.push());
+    let day_ms = day_start(app.clock.now_ms());
+    let spend = Spend::of(&stats.store(), day_ms);
+    let budget = app.config.budget_day.map(|limit| DayBudget::of(limit, day_ms, PicoUsd(spend.cost_picousd)));
     let report = Report {
         status: if refusing.is_some() { "refusing" } else { "ok" },
         refusing,
@@ -38,6 +42,8 @@ pub(super) fn answer<C>(app: &App<C>, budget: &Budget) -> Response {
         signals: signals(stats),
         http: Http::of(stats),
         push,
+        spend,
+        budget,
     };
     fault::json(if refusing.is_some() { 503 } else { 200 }, &report)
 }
@@ -57,6 +63,9 @@ struct Report {
     signals: BTreeMap<&'static str, SignalReport>,
     http: Http,
     push: Push,
+    spend: Spend,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<DayBudget>,
 }
 
 #[derive(Serialize)]
@@ -249,6 +258,31 @@ impl Push {
             last_success: push.last_success_ms.map(rfc3339_utc),
             last_failure: push.last_failure_ms.map(rfc3339_utc),
             last_error: push.last_error.clone(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Spend {
+    day: String,
+    cost_usd: f64,
+    cost_picousd: i64,
+    unpriced: i64,
+    coverage: Vec<ServiceCoverage>,
+}
+
+impl Spend {
+    /// Of the day that began at `day_ms`; what is known of another is none of it.
+    fn of(store: &StoreReport, day_ms: i64) -> Spend {
+        let usage = &store.usage;
+        let is_of_day = usage.day_ms == day_ms;
+        let cost = if is_of_day { usage.day_cost } else { PicoUsd(0) };
+        Spend {
+            day: day_utc(day_ms),
+            cost_usd: cost.usd(),
+            cost_picousd: cost.0,
+            unpriced: if is_of_day { usage.day_unpriced } else { 0 },
+            coverage: usage.coverage.iter().map(ServiceCoverage::of).collect(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod ingest;
 mod limits;
 mod routes;
 mod signal;
+mod summary;
 mod watch;
 
 use std::cell::RefCell;
@@ -47,6 +48,7 @@ use crate::config::Config;
 use crate::logging::Repeats;
 use crate::queue::Queue;
 use crate::stats::Stats;
+use crate::store::Queries;
 
 /// What routes work with. `C` is what can be asked of the writer besides storing; no route asks.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub struct App<C> {
     pub stats: Arc<Stats>,
     /// What time it is.
     pub clock: Clock,
+    /// Where questions to the file are asked.
+    pub queries: Queries,
     /// Who may come in, what is kept of texts, and when a request is acknowledged.
     pub config: Arc<Config>,
 }

@@ -9,7 +9,7 @@ use super::fault::{Dialect, Fault};
 use super::head::{Expect, Framing, Head};
 use super::ingest;
 use super::limits::Limits;
-use super::{App, gzip, health, signal};
+use super::{App, gzip, health, signal, summary};
 use crate::config::is_localhost;
 use crate::event::Table;
 use crate::exchange::{Method, Request, Response, media_type};
@@ -32,6 +32,7 @@ pub(super) struct Admitted {
 enum Route {
     Health,
     OpenApi,
+    Summary,
     Native(Table),
     Otlp(Signal, Encoding),
     /// JSON on /v1/traces: native or OTLP, which only the body tells.
@@ -52,6 +53,7 @@ pub enum Takes {
 enum Place {
     Health,
     OpenApi,
+    Summary,
     Native(Table),
     Otlp(Signal),
     /// /v1/traces: native and OTLP.
@@ -97,7 +99,7 @@ pub(super) fn admit<C>(
     let route = route(place, &media).map_err(refused)?;
     let gzip = is_gzip(head).map_err(refused)?;
     let body_bytes_max = match route {
-        Route::Health | Route::OpenApi => 0,
+        Route::Health | Route::OpenApi | Route::Summary => 0,
         Route::Native(_) => limits.native_bytes_max,
         Route::Otlp(..) | Route::Traces => limits.otlp_bytes_max,
     };
@@ -122,7 +124,7 @@ pub(super) async fn answer<C>(
     hold: &mut Hold,
 ) -> Response {
     let wire_bytes = request.body.len();
-    let has_body = !matches!(admitted.route, Route::Health | Route::OpenApi);
+    let has_body = !matches!(admitted.route, Route::Health | Route::OpenApi | Route::Summary);
     if admitted.gzip && has_body {
         match gzip::inflate(&request.body, budget, limits.inflated_bytes_max).await {
             Ok(inflated) => (request.body, *hold) = inflated.into_parts(),
@@ -139,6 +141,7 @@ pub(super) async fn answer<C>(
             Ok(()) => Response::json(200, OPENAPI.to_vec()),
             Err(full) => Fault::from(full).response(Dialect::Native),
         },
+        Route::Summary => summary::answer(app, &request, hold).await,
         Route::Otlp(signal, Encoding::Json) if signal::is_of_another(&request.body, signal) => {
             ingest::wrong_signal(app, signal)
         }
@@ -158,6 +161,7 @@ fn place(path: &str) -> Option<Place> {
     Some(match path {
         "/health" => Place::Health,
         "/openapi.json" => Place::OpenApi,
+        "/v1/summary" => Place::Summary,
         "/v1/traces" => Place::Traces,
         "/v1/events" => Place::Native(Table::CustomEvents),
         "/v1/errors" => Place::Native(Table::ErrorEvents),
@@ -202,6 +206,7 @@ fn route(place: Place, media: &str) -> Result<Route, Fault> {
     match (place, otlp_encoding(media)) {
         (Place::Health, _) => Ok(Route::Health),
         (Place::OpenApi, _) => Ok(Route::OpenApi),
+        (Place::Summary, _) => Ok(Route::Summary),
         (Place::Native(table), _) if native => Ok(Route::Native(table)),
         (Place::Traces, Some(Encoding::Protobuf)) => Ok(Route::Otlp(Signal::Traces, Encoding::Protobuf)),
         (Place::Traces, _) if native => Ok(Route::Traces),
@@ -233,8 +238,10 @@ fn unsupported(dialect: Dialect, media: &str) -> Fault {
 
 fn check_method(method: Method, place: Place) -> Result<(), Fault> {
     let (allow, message) = match (place, method) {
-        (Place::Health | Place::OpenApi, Method::Get | Method::Head) => return Ok(()),
-        (Place::Health | Place::OpenApi, _) => ("GET, HEAD", "method not allowed, supported: [GET, HEAD]"),
+        (Place::Health | Place::OpenApi | Place::Summary, Method::Get | Method::Head) => return Ok(()),
+        (Place::Health | Place::OpenApi | Place::Summary, _) => {
+            ("GET, HEAD", "method not allowed, supported: [GET, HEAD]")
+        }
         (_, Method::Post) => return Ok(()),
         _ => ("POST", "method not allowed, supported: [POST]"),
     };

@@ -1,9 +1,10 @@
 //! `serve`: opens the store, starts the tasks, waits for the signal, and stops them in order.
 //!
 //! One thread runs the executor with listener, tickers and signals; the writer has a thread of its
-//! own, and a push one while it runs.
+//! own, a push one while it runs, and questions to the file one while somebody asks.
 
 mod asked;
+mod budget;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -22,6 +23,7 @@ use smol::future::FutureExt;
 use crate::clock::Clock;
 use crate::collect::{self, Collector, Sources};
 use crate::config::{Ack, Config, PushConfig, is_localhost, masked_url};
+use crate::event::PicoUsd;
 use crate::http::{self, App, Door, Takes};
 use crate::logging;
 use crate::notify::Notify;
@@ -30,7 +32,7 @@ use crate::queue::{self, Queue, Window};
 use crate::shutdown::{Deadline, Signals, Stop, Token, stopped};
 use crate::space::directory_of;
 use crate::stats::Stats;
-use crate::store::{Command, Ended, Options, Writer};
+use crate::store::{Command, Ended, Options, Queries, Writer};
 
 use asked::{Asked, Supervised};
 
@@ -145,16 +147,19 @@ struct WriterThread {
 impl Sidecar {
     async fn live(self, doors: Vec<Door>, writer: WriterThread) -> u8 {
         let (http_stop, collect_stop, push_stop) = (Stop::default(), Stop::default(), Stop::default());
+        let queries = Queries::new(self.config.db_path.clone());
         let app = App {
             queue: self.queue.clone(),
             stats: Arc::clone(&self.stats),
             clock: self.clock.clone(),
+            queries: queries.clone(),
             config: Arc::clone(&self.config),
         };
         let limits = http::Limits::default();
         let http = http::serve(doors, Rc::new(app), limits, Rc::clone(&self.executor), http_stop.token());
         let http = self.executor.spawn(http);
         let collecting = self.executor.spawn(self.collect(collect_stop.token()));
+        let budget = self.config.budget_day.map(|limit| self.executor.spawn(self.watch(limit, collect_stop.token())));
         let pusher = self.pusher();
         let pushing = self.executor.spawn(push(pusher.clone(), push_stop.token()));
 
@@ -186,8 +191,13 @@ impl Sidecar {
             let for_queue = deadline.less((left / 8).min(STORE_RESERVE_MAX));
             http_stop.now();
             for_requests.bound("http", http).await;
+            // Nobody waits for an answer any more; a question at work would keep the log from being deleted.
+            for_queue.bound("queries", queries.close()).await;
             collect_stop.now();
             for_queue.bound("collect", collecting).await;
+            if let Some(budget) = budget {
+                for_queue.bound("budget", budget).await;
+            }
             push_stop.now();
             for_queue.bound("push schedule", pushing).await;
             for_queue.bound("queue", self.drain()).await;
@@ -274,6 +284,10 @@ impl Sidecar {
                 None => stopped(&stop).await,
             }
         }
+    }
+
+    fn watch(&self, limit: PicoUsd, stop: Token) -> impl Future<Output = ()> + 'static {
+        budget::watch(limit, self.queue.clone(), Arc::clone(&self.stats), self.clock.clone(), stop)
     }
 
     /// Says how it ended, and what that is worth as an exit code.

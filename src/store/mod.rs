@@ -10,12 +10,14 @@ mod backup;
 mod file;
 mod insert;
 mod limits;
+mod look;
 mod migrate;
 mod notes;
 mod options;
 #[cfg(test)]
 mod plans;
 mod prune;
+mod queries;
 mod reader;
 mod rollup;
 mod summary;
@@ -25,5 +27,7 @@ mod writer;
 
 pub use backup::{BackupError, Contents, GiveUp, backup};
 pub use file::{OpenError, Options};
+pub use look::{LookError, look};
+pub use queries::{Queries, QueryError};
 pub use reader::{EachRow, ReadError, Reader};
 pub use writer::{Command, Ended, Writer};

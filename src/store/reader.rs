@@ -2,6 +2,8 @@
 //!
 //! Every call is one short read transaction, so that no reader keeps the log from starting over.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,11 +52,19 @@ pub enum ReadError {
 impl ReadError {
     /// Whether it is the file that is broken, and not the moment.
     pub fn is_corrupt(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    }
+
+    /// Whether it is that something would have to be written, and may not be.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied))
+    }
+
+    /// What SQLite calls it, where it is SQLite's.
+    pub fn code(&self) -> Option<ErrorCode> {
         match self {
-            ReadError::Sqlite(error) | ReadError::Pragma(PragmaError::Sqlite(error)) => {
-                matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-            }
-            ReadError::TooLong | ReadError::NotSums | ReadError::Pragma(_) | ReadError::NoMeta { .. } => false,
+            ReadError::Sqlite(error) | ReadError::Pragma(PragmaError::Sqlite(error)) => error.sqlite_error_code(),
+            ReadError::TooLong | ReadError::NotSums | ReadError::Pragma(_) | ReadError::NoMeta { .. } => None,
         }
     }
 }
@@ -74,6 +84,15 @@ impl Reader {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(READ_BUSY_TIMEOUT)?;
+        options::prepare_reader(&conn)?;
+        Ok(Reader { conn })
+    }
+
+    /// Opens a file that nobody writes to, whether anything can be written beside it or not. Takes no lock, reads no log
+    /// and leaves nothing behind.
+    pub fn open_still(path: &Path) -> Result<Reader, ReadError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let conn = Connection::open_with_flags(still(path), flags)?;
         options::prepare_reader(&conn)?;
         Ok(Reader { conn })
     }
@@ -109,6 +128,19 @@ impl Reader {
         }
         Ok(count)
     }
+}
+
+/// The URI of a file that does not change, given by its absolute path.
+fn still(path: &Path) -> OsString {
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            _ => uri.push(*byte),
+        }
+    }
+    uri.extend_from_slice(b"?immutable=1");
+    OsString::from_vec(uri)
 }
 
 fn value<'r>(name: &str, value: ValueRef<'r>) -> Result<Value<'r>, ReadError> {

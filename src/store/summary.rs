@@ -17,7 +17,7 @@ use super::reader::{ReadError, Reader};
 use crate::clock::{DAY_MS, day_start, day_utc, rfc3339_utc};
 use crate::event::{Coverage, Merged, PicoUsd};
 use crate::summary::{
-    Budget, Dimension, GROUPS_MAX, Line, OTHER, Percentiles, Question, ServiceCoverage, Summary, UNPRICED_MODELS_MAX,
+    DayBudget, Dimension, GROUPS_MAX, Line, OTHER, Percentiles, Question, ServiceCoverage, Summary, UNPRICED_MODELS_MAX,
 };
 
 /// The longest that a question keeps its read transaction, and with it the log of the writer from starting over.
@@ -74,7 +74,7 @@ fn summary(conn: &Connection, question: &Question) -> Result<Summary, ReadError>
     };
     let coverage = coverage(&tx, &hours)?;
     let budget = match question.budget {
-        Some(limit) => Some(Budget::of(limit, question.today_ms, costs(&tx, question.today_ms)?)),
+        Some(limit) => Some(DayBudget::of(limit, question.today_ms, costs(&tx, question.today_ms)?)),
         None => None,
     };
     let (total, rows, unpriced_models) = gathered.lines(&question.by);

@@ -42,7 +42,7 @@ pub struct Summary {
     pub coverage: Vec<ServiceCoverage>,
     /// What the day may cost, if anybody said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub budget: Option<Budget>,
+    pub budget: Option<DayBudget>,
 }
 
 /// Sums of one group, or of all.
@@ -139,7 +139,7 @@ pub struct ServiceCoverage {
 
 /// What the day (UTC) has cost of what it may. Nothing is refused because of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Budget {
+pub struct DayBudget {
     /// Which day.
     pub day: String,
     /// `TRACE_BUDGET_DAY_USD`.
@@ -189,10 +189,10 @@ impl ServiceCoverage {
     }
 }
 
-impl Budget {
+impl DayBudget {
     /// Of a day that began at `day_ms`, Unix milliseconds.
-    pub fn of(limit: PicoUsd, day_ms: i64, spent: PicoUsd) -> Budget {
-        Budget {
+    pub fn of(limit: PicoUsd, day_ms: i64, spent: PicoUsd) -> DayBudget {
+        DayBudget {
             day: day_utc(day_ms),
             limit_usd: limit.usd(),
             spent_usd: spent.usd(),
@@ -222,7 +222,7 @@ mod tests {
             (dollar, 100.0, true),
             (7 * dollar, 700.0, true),
         ] {
-            let budget = Budget::of(PicoUsd(dollar), 1_795_392_000_000, PicoUsd(spent));
+            let budget = DayBudget::of(PicoUsd(dollar), 1_795_392_000_000, PicoUsd(spent));
             assert_eq!((budget.day.as_str(), budget.percent, budget.crossed), ("2026-11-23", percent, crossed));
         }
     }

@@ -227,7 +227,7 @@ fn the_budget_is_compared_with_the_whole_day_whatever_is_asked() {
     let question = Question::of_query("since=1h", NOW).unwrap();
     let question = Question { budget: Some(PicoUsd(4 * DOLLAR)), ..question };
     let summary = reader.summary(&question, &Arc::default()).unwrap();
-    assert_eq!(summary.budget, Some(Budget::of(PicoUsd(4 * DOLLAR), question.today_ms, PicoUsd(3 * DOLLAR))));
+    assert_eq!(summary.budget, Some(DayBudget::of(PicoUsd(4 * DOLLAR), question.today_ms, PicoUsd(3 * DOLLAR))));
     assert_eq!(summary.total.cost_picousd, DOLLAR);
 }
 

@@ -1,5 +1,9 @@
 //! Who is let in, and what is answered.
 
+use openclaw_trace::clock::{Clock, day_start};
+use openclaw_trace::event::{Coverage, PicoUsd};
+use serde_json::json;
+
 use super::{assert_serves, event, gzip, otlp, post, post_event};
 use crate::support::otlp::spans;
 use crate::support::server::{Server, Setup, until};
@@ -224,4 +228,28 @@ fn queued_acknowledges_before_the_commit() {
     server.let_writer_run(false);
     assert_serves(&server);
     assert_eq!(server.stored(), 0);
+}
+
+#[test]
+fn health_tells_what_today_costs_and_whether_that_is_all() {
+    let server = Server::start(Setup { vars: &[("TRACE_BUDGET_DAY_USD", "2")], ..Setup::default() });
+    let health = || server.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").json();
+    {
+        let mut store = server.stats.store();
+        store.usage.day_ms = day_start(Clock::real().now_ms());
+        (store.usage.day_cost, store.usage.day_unpriced) = (PicoUsd(2_500_000_000_000), 3);
+        let metrics_alone = Coverage { service_name: "gateway".into(), reported_tokens: 900, ..Coverage::default() };
+        store.usage.coverage = vec![metrics_alone];
+    }
+    let (spend, budget) = (&health()["spend"], &health()["budget"]);
+    assert_eq!((&spend["cost_usd"], &spend["unpriced"]), (&json!(2.5), &json!(3)), "{spend}");
+    let coverage = &spend["coverage"][0];
+    assert_eq!((&coverage["ratio"], &coverage["verdict"]), (&json!(0.0), &json!("incomplete")), "{coverage}");
+    assert!(coverage["reason"].as_str().unwrap().contains("metrics arrived and no traces"), "{coverage}");
+    assert_eq!((&budget["percent"], &budget["crossed"]), (&json!(125.0), &json!(true)), "{budget}");
+
+    // What was known of yesterday is nothing of today.
+    server.stats.store().usage.day_ms -= 1;
+    let (spend, budget) = (&health()["spend"], &health()["budget"]);
+    assert_eq!((&spend["cost_usd"], &spend["unpriced"], &budget["spent_usd"]), (&json!(0.0), &json!(0), &json!(0.0)));
 }

@@ -1,0 +1,142 @@
+//! One question to a file that need not be ours to write: the live one, a copy, one on a volume that is read-only.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::migrate;
+use super::options::{self, Whose};
+use super::reader::{ReadError, Reader};
+use super::volume;
+use crate::summary::{Question, Summary};
+
+/// The first schema that has sums by the hour.
+const SCHEMA_WANTED: usize = 2;
+
+/// Why a file gives no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// It is not there.
+    #[error("cannot read {path}: {cause}")]
+    Missing {
+        /// The file.
+        path: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// It is something else.
+    #[error("{path} is no database of openclaw-trace")]
+    NotOurs {
+        /// The file.
+        path: String,
+    },
+    /// It is from before there were sums by the hour.
+    #[error(
+        "{path} has schema {found}, and the sums by the hour (usage_hourly, coverage_hourly) came with schema 2: a sidecar \
+         of this version makes them when it starts on the file, or on a copy of it that TRACE_DB_PATH names"
+    )]
+    TooOld {
+        /// The file.
+        path: String,
+        /// Its schema.
+        found: usize,
+    },
+    /// A newer program wrote it, and says that this one cannot follow.
+    #[error("{path} is from a newer version, which is needed to read it")]
+    TooNew {
+        /// The file.
+        path: String,
+    },
+    /// The log beside it holds part of what it says, and cannot be read without being able to write.
+    #[error(
+        "{path}-wal holds a part of the database, and to read it takes the right to write beside it: run this as the \
+         sidecar's user, copy both files to where you may write, or make a backup (openclaw-trace backup)"
+    )]
+    LogUnread {
+        /// The file.
+        path: String,
+    },
+    /// SQLite cannot read it.
+    #[error("{path}: {cause}")]
+    Unread {
+        /// The file.
+        path: String,
+        /// Why not.
+        cause: ReadError,
+    },
+}
+
+/// Answers a question from a file, and leaves nothing behind where nobody has it open.
+///
+/// # Errors
+/// Any of [`LookError`].
+pub fn look(path: &Path, question: &Question) -> Result<Summary, LookError> {
+    let shown = || path.display().to_string();
+    // The log lies beside the file itself, not beside a link to it.
+    let file = path.canonicalize().map_err(|cause| LookError::Missing { path: shown(), cause })?;
+    let log = volume::beside(&file, "-wal");
+    if !log.exists() {
+        let found = Reader::open_still(&file).map_err(Fault::Read).and_then(|reader| read(reader, question));
+        // Whoever opened it meanwhile may have written.
+        if !log.exists() {
+            return found.map_err(|fault| fault.of(path));
+        }
+    }
+    match Reader::open(&file).map_err(Fault::Read).and_then(|reader| read(reader, question)) {
+        Err(Fault::Read(error)) if error.is_denied() && is_empty(&log) => {
+            let found = Reader::open_still(&file).map_err(Fault::Read).and_then(|reader| read(reader, question));
+            found.map_err(|fault| fault.of(path))
+        }
+        Err(Fault::Read(error)) if error.is_denied() => Err(LookError::LogUnread { path: shown() }),
+        found => found.map_err(|fault| fault.of(path)),
+    }
+}
+
+fn is_empty(log: &Path) -> bool {
+    log.metadata().is_ok_and(|log| log.len() == 0)
+}
+
+enum Fault {
+    NotOurs,
+    TooOld(usize),
+    TooNew,
+    Read(ReadError),
+}
+
+impl Fault {
+    fn of(self, path: &Path) -> LookError {
+        let path = path.display().to_string();
+        match self {
+            Fault::TooOld(found) => LookError::TooOld { path, found },
+            Fault::TooNew => LookError::TooNew { path },
+            Fault::NotOurs => LookError::NotOurs { path },
+            Fault::Read(error) if error.code() == Some(ErrorCode::NotADatabase) => LookError::NotOurs { path },
+            Fault::Read(cause) => LookError::Unread { path, cause },
+        }
+    }
+}
+
+fn read(mut reader: Reader, question: &Question) -> Result<Summary, Fault> {
+    check(&reader.conn)?;
+    reader.summary(question, &Arc::default()).map_err(Fault::Read)
+}
+
+fn check(conn: &Connection) -> Result<(), Fault> {
+    let sqlite = |error: rusqlite::Error| Fault::Read(error.into());
+    if options::whose(conn).map_err(sqlite)? != Whose::Ours {
+        return Err(Fault::NotOurs);
+    }
+    let number = |key: &'static str| -> Result<usize, Fault> {
+        let value = migrate::meta(conn, key).map_err(sqlite)?;
+        value.and_then(|value| value.parse().ok()).ok_or(Fault::Read(ReadError::NoMeta { key }))
+    };
+    if number("minimum_reader")? > migrate::MIGRATIONS.len() {
+        return Err(Fault::TooNew);
+    }
+    match number("schema_version")? {
+        SCHEMA_WANTED.. => Ok(()),
+        found => Err(Fault::TooOld(found)),
+    }
+}
