@@ -1,4 +1,4 @@
-//! The HTTP client, and the only door to `ureq`: POST for the push, GET for `openclaw-trace health`.
+//! The HTTP client, and the only door to `ureq`: POST for the push, GET for `health` and `report`.
 //!
 //! It blocks, so it runs on a thread of its own. It promises that a call ends within its timeout,
 //! or soon after [`Cancel::cancel`]; that an answer of any size takes bounded memory; that
@@ -159,8 +159,9 @@ impl Client {
     ///
     /// # Errors
     /// Any of [`Error`] but [`Error::Body`].
-    pub fn fetch(&self, url: &str) -> Result<Answer, Error> {
-        self.read(self.agent.get(url).call())
+    pub fn fetch(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, Error> {
+        let request = headers.iter().fold(self.agent.get(url), |request, (name, value)| request.header(*name, *value));
+        self.read(request.call())
     }
 
     fn read(&self, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, Error> {
@@ -324,7 +325,7 @@ mod tests {
     fn an_unusable_url_is_not_shown() {
         let config = ClientConfig { ca_pem: None, user_agent: "test", timeout: Duration::from_secs(1) };
         let client = Client::new(&config, Cancel::default()).unwrap();
-        let error = client.fetch("no-scheme?token=hush").unwrap_err();
+        let error = client.fetch("no-scheme?token=hush", &[]).unwrap_err();
         assert!(matches!(error, Error::Unusable(_)) && !error.to_string().contains("hush"), "{error}");
     }
 }

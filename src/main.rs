@@ -7,8 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lexopt::Arg;
-use openclaw_trace::cmd::{backup, check, health, help};
+use lexopt::{Arg, ValueExt as _};
+use openclaw_trace::clock::Clock;
+use openclaw_trace::cmd::{backup, check, health, help, report};
 use openclaw_trace::config::{Config, Faults, LogFormat, Surroundings};
 use openclaw_trace::notify::Notify;
 use openclaw_trace::{logging, malloc, run, serve, shutdown};
@@ -25,6 +26,7 @@ enum Command {
     Check,
     Health { url: Option<String> },
     Backup { file: Option<PathBuf> },
+    Report(report::Call),
     Print(String),
 }
 
@@ -44,6 +46,11 @@ fn main() -> ExitCode {
         Ok(Command::Backup { file: Some(file) }) => with_config(|config| match backup::make(&config, &file) {
             Ok(text) => say(&text),
             Err(text) => complain(&text, 1),
+        }),
+        Ok(Command::Report(call)) => with_config(|config| match report::make(&config, &call, &Clock::real()) {
+            Ok(text) => say(&text),
+            Err(report::Failure::Usage(text)) => complain(&format!("{text}\nSee openclaw-trace --help."), EX_USAGE),
+            Err(report::Failure::Failed(text)) => complain(&text, 1),
         }),
         Ok(Command::Backup { file: None }) => complain("backup: missing FILE\nSee openclaw-trace --help.", EX_USAGE),
         Ok(Command::Health { url: None }) => with_config(|config| answer(health::ask_own(&config))),
@@ -69,6 +76,7 @@ fn arguments() -> Result<Command, lexopt::Error> {
             (Arg::Value(value), Some(Command::Health { url: None })) => {
                 Command::Health { url: Some(value.to_string_lossy().into_owned()) }
             }
+            (Arg::Value(value), None) if value == "report" => return report_arguments(&mut parser),
             (Arg::Value(value), None) if value == "backup" => Command::Backup { file: None },
             (Arg::Value(value), Some(Command::Backup { file: None })) => {
                 Command::Backup { file: Some(PathBuf::from(value)) }
@@ -77,6 +85,22 @@ fn arguments() -> Result<Command, lexopt::Error> {
         });
     }
     Ok(command.unwrap_or(Command::Serve { supervised: false }))
+}
+
+fn report_arguments(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut call = report::Call::default();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::text(VERSION))),
+            Arg::Long("since") => call.since = Some(parser.value()?.string()?),
+            Arg::Long("until") => call.until = Some(parser.value()?.string()?),
+            Arg::Long("by") => call.by = Some(parser.value()?.string()?),
+            Arg::Long("json") => call.json = true,
+            Arg::Value(from) if call.from.is_none() => call.from = Some(PathBuf::from(from)),
+            arg => return Err(arg.unexpected()),
+        }
+    }
+    Ok(Command::Report(call))
 }
 
 /// Whatever follows `run --` is the agent's. The dashes may be left out before a command that does not begin with one.

@@ -45,7 +45,7 @@ pub fn ask_own(config: &Config) -> Answer {
 pub fn ask(url: &str) -> Answer {
     let url = with_path(url);
     let client_config = ClientConfig { ca_pem: None, user_agent: "openclaw-trace-health", timeout: TIMEOUT };
-    let answer = Client::new(&client_config, Cancel::default()).and_then(|client| client.fetch(&url));
+    let answer = Client::new(&client_config, Cancel::default()).and_then(|client| client.fetch(&url, &[]));
     match answer {
         Err(error) => Answer::Unwell(format!("{} does not answer: {error}", masked_url(&url))),
         Ok(answer) => {

@@ -13,6 +13,11 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ),
     ("check", "print the effective configuration, or everything that is wrong with it"),
     ("health [URL]", "ask a running sidecar how it is; exit 0 when it takes events"),
+    (
+        "report [FILE | URL]",
+        "print what calls cost: from the database, a copy of it, or a running sidecar; [--since 7d] [--until TIME] \
+         [--by model|provider|agent|channel|day|hour|status, two at most] [--json]",
+    ),
     ("backup FILE", "copy the database to a new file, while a sidecar runs or not"),
 ];
 

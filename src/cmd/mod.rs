@@ -4,3 +4,4 @@ pub mod backup;
 pub mod check;
 pub mod health;
 pub mod help;
+pub mod report;

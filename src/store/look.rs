@@ -1,5 +1,6 @@
 //! One question to a file that need not be ours to write: the live one, a copy, one on a volume that is read-only.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,9 +19,9 @@ const SCHEMA_WANTED: usize = 2;
 /// Why a file gives no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
-    /// It is not there.
+    /// It is not there, or not ours to read.
     #[error("cannot read {path}: {cause}")]
-    Missing {
+    Closed {
         /// The file.
         path: String,
         /// What the system said.
@@ -75,7 +76,8 @@ pub enum LookError {
 pub fn look(path: &Path, question: &Question) -> Result<Summary, LookError> {
     let shown = || path.display().to_string();
     // The log lies beside the file itself, not beside a link to it.
-    let file = path.canonicalize().map_err(|cause| LookError::Missing { path: shown(), cause })?;
+    let file = path.canonicalize().and_then(|file| File::open(&file).map(|_| file));
+    let file = file.map_err(|cause| LookError::Closed { path: shown(), cause })?;
     let log = volume::beside(&file, "-wal");
     if !log.exists() {
         let found = Reader::open_still(&file).map_err(Fault::Read).and_then(|reader| read(reader, question));

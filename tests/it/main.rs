@@ -18,6 +18,7 @@ mod redaction;
 mod replay;
 mod run;
 mod store;
+mod summary;
 mod sums;
 mod support;
 mod tidy;

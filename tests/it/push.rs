@@ -326,17 +326,17 @@ fn a_fetch_returns_status_and_body_whatever_they_are() {
     let busy = Say::Status(503, "retry-after: 7\r\n", "{\"status\":\"full\"}".to_owned());
     let sink = Sink::start(vec![busy, redirect]);
     let client = client();
-    let answer = client.fetch(&sink.url()).unwrap();
+    let answer = client.fetch(&sink.url(), &[]).unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (503, b"{\"status\":\"full\"}".as_slice()));
     assert_eq!(answer.retry_after, Some(Duration::from_secs(7)));
-    assert_eq!(client.fetch(&sink.url()).unwrap().status, 302);
+    assert_eq!(client.fetch(&sink.url(), &[]).unwrap().status, 302);
     assert_eq!(sink.seen().len(), 2, "a redirect is not followed");
 }
 
 #[test]
 fn an_answer_of_any_size_takes_bounded_memory() {
     let sink = Sink::start(vec![Say::Status(200, "", " ".repeat(8 * ANSWER_BYTES_MAX))]);
-    let answer = client().fetch(&sink.url()).unwrap();
+    let answer = client().fetch(&sink.url(), &[]).unwrap();
     assert_eq!((answer.body.len(), answer.cut), (ANSWER_BYTES_MAX, true));
 }
 

@@ -71,6 +71,13 @@ impl Client {
         Ok(answer)
     }
 
+    /// What is there to be read, or comes next.
+    pub fn read_some(&mut self) -> io::Result<Vec<u8>> {
+        let bytes = self.stream.fill_buf()?.to_vec();
+        self.stream.consume(bytes.len());
+        if bytes.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
+    }
+
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
