@@ -33,6 +33,13 @@ pub enum Note {
     },
     /// One point of a counter of the agent's own.
     Counter(Box<CounterPoint>),
+    /// How far something was read whose events came before it: kept in `meta` as it is.
+    Position {
+        /// The key in `meta`.
+        key: &'static str,
+        /// What only its reader understands.
+        value: Box<str>,
+    },
 }
 
 /// What an agent itself counts of its calls: never added to what rows say, only compared with it.
@@ -77,6 +84,7 @@ impl Note {
                 }
                 Note::Agent { agent_name, .. } => RUN_IDS_BYTES + agent_name.len(),
                 Note::Counter(point) => size_of::<CounterPoint>() + point.service_name.len(),
+                Note::Position { value, .. } => value.len(),
             }
     }
 }

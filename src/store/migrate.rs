@@ -88,7 +88,8 @@ fn meta_number(conn: &Connection, key: &'static str) -> Result<usize, MigrateErr
     value.and_then(|value| value.parse().ok()).ok_or(MigrateError::NoMeta { key })
 }
 
-fn put_meta(conn: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
+/// Writes one value of `meta`. Served by its primary key.
+pub fn put_meta(conn: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
     conn.execute(
         "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         [key, value],

@@ -102,6 +102,11 @@ impl Reader {
         migrate::meta(&self.conn, "instance_id")?.ok_or(ReadError::NoMeta { key: "instance_id" })
     }
 
+    /// What a [`crate::event::Note::Position`] with this key said last; `None` if none was ever stored.
+    pub fn position(&self, key: &str) -> Result<Option<String>, ReadError> {
+        Ok(migrate::meta(&self.conn, key)?)
+    }
+
     /// The last id of each table that a destination confirmed, by [`Table::index`].
     pub fn cursors(&self, destination: &str) -> Result<[i64; Table::ALL.len()], ReadError> {
         let mut cursors = [0; Table::ALL.len()];

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use openclaw_trace::clock::Clock;
 use openclaw_trace::config::{RetentionConfig, Sync};
-use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, Note, Table};
+use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, Note, Severity, Table};
 use openclaw_trace::queue::{Inbox, Limits, Offer, Outcome, Queue, Ticket, Window, queue};
 use openclaw_trace::stats::{Pruned, Refusal, Stats, StoreState};
 use openclaw_trace::store::{Command, Ended, OpenError, Options, Reader, Writer};
@@ -649,5 +649,39 @@ fn the_log_is_moved_into_the_file_while_much_is_removed_from_it() {
         longest = longest.max(std::fs::metadata(dir.join("t.db-wal")).unwrap().len());
     }
     assert!(longest < 12 << 20, "{longest} bytes of log");
+    store.check_laws();
+}
+
+#[test]
+fn a_position_is_stored_with_its_rows_or_not_at_all() {
+    let dir = TempDir::new("position");
+    let path = dir.join("t.db");
+    let store = Store::open(options(&path));
+    let offer = |events: Vec<Event>, value: &str| {
+        let mut batch = store.queue.batch();
+        events.into_iter().for_each(|event| batch.push(event));
+        batch.note(Note::Position { key: "a_log", value: value.into() });
+        match store.queue.offer(batch) {
+            Offer::Queued(ticket) => smol::block_on(ticket.settled()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let stored = || Reader::open(&path).unwrap().position("a_log").unwrap();
+    assert_eq!(stored(), None);
+    assert_eq!(offer(vec![event()], "one"), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(stored().as_deref(), Some("one"));
+    assert_eq!(offer(Vec::new(), "two"), Outcome::Stored { stored: 0, duplicates: 0 });
+    assert_eq!(stored().as_deref(), Some("two"));
+
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON custom_events WHEN NEW.severity = 'fatal' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    Connection::open(&path).unwrap().execute_batch(refuse).unwrap();
+    let severity = Some(Severity::Fatal);
+    let bad =
+        Event { kind: Kind::CustomEvent(Box::new(CustomEvent { severity, ..CustomEvent::default() })), ..event() };
+    let before = store.count(Table::CustomEvents);
+    for events in [vec![bad.clone()], vec![event(), bad]] {
+        assert_eq!(offer(events, "three"), Outcome::Refused(Refusal::StoreFailing));
+        assert_eq!((stored().as_deref(), store.count(Table::CustomEvents)), (Some("two"), before));
+    }
     store.check_laws();
 }

@@ -13,6 +13,7 @@ pub use context::{Learnt, let_go};
 pub use exporters::Decision;
 pub use side::Rooms;
 
+use super::migrate;
 use super::rollup::Rollup;
 use crate::event::Note;
 
@@ -60,6 +61,7 @@ impl<'c> Notes<'c> {
                 }
                 Note::Agent { otel_trace_id, agent_name } => self.agent(otel_trace_id, agent_name, rollup)?,
                 Note::Counter(point) => self.counter(point, rollup)?,
+                Note::Position { key, value } => migrate::put_meta(self.conn, key, value)?,
             }
         }
         Ok(())

@@ -86,7 +86,7 @@ impl Model {
         }
         for note in &request.notes {
             match note {
-                Note::Exporter { .. } => {}
+                Note::Exporter { .. } | Note::Position { .. } => {}
                 Note::Run { otel_trace_id, otel_span_id, channel, trigger } => {
                     let context =
                         Context { channel: channel.clone(), trigger: trigger.clone(), agent_name: None, at_ms: now_ms };
