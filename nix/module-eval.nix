@@ -59,6 +59,7 @@ let
       budgetDayUsd = "12.5";
       drainTimeout = "1m30s";
       metricsInterval = "off";
+      openclawLog = "/tmp/openclaw/openclaw-YYYY-MM-DD.log";
       pushEndpoint = "https://example.org/a%20b";
       pushTokenFile = "/run/secrets/push";
       environmentFile = "/run/secrets/openclaw-trace";

@@ -95,5 +95,8 @@ in
   (variable "TRACE_ALLOWED_HOSTS" "allowedHosts" (types.listOf types.str) "none"
     "names, separated by commas, that a Host header may have besides localhost and IP addresses"
   )
+  (variable "TRACE_OPENCLAW_LOG" "openclawLog" (types.either (word "off") types.path) "off"
+    "log of OpenClaw's gateway to follow: its directory, or a file with YYYY-MM-DD where the date stands; or off"
+  )
   (variable "TRACE_LOG_FORMAT" "logFormat" (word "logfmt json") "logfmt" "logfmt or json")
 ]

@@ -5,7 +5,7 @@
 //!        │ HTTP
 //!        ▼
 //!  http ── wire, otlp ──┐                                  ┌─> push ── client ──> remote
-//!  collect ─────────────┴─> queue ──> store::Writer ──> SQLite ──> store::Reader
+//!  collect, follow ─────┴─> queue ──> store::Writer ──> SQLite ──> store::Reader
 //!                                         ▲ Command: confirm (push)
 //! ```
 //!
@@ -25,7 +25,7 @@
 //! | 3 | `logging` `client` `summary` |
 //! | 4 | `queue` `wire` `otlp` |
 //! | 5 | `store` |
-//! | 6 | `http` `collect` `push` |
+//! | 6 | `http` `collect` `push` `follow` |
 //! | 7 | `serve` `run` `cmd` |
 
 pub mod client;
@@ -35,6 +35,7 @@ pub mod collect;
 pub mod config;
 pub mod event;
 pub mod exchange;
+pub mod follow;
 pub mod http;
 pub mod jsontext;
 pub mod link;

@@ -27,6 +27,8 @@ pub struct Stats {
     pub queue: QueueStats,
     /// What a day may cost.
     pub budget: BudgetStats,
+    /// The gateway's log that is followed.
+    pub openclaw_log: LogStats,
 }
 
 /// What became of every event that was offered since the start of the process.
@@ -368,6 +370,50 @@ pub struct BudgetStats {
     pub limit_picousd: Gauge,
     /// Days since the start that cost as much.
     pub crossings: Counter,
+}
+
+/// The gateway's log that is followed. Every line is one of these:
+/// `lines = rows + skipped + unreadable + too_long`. A line counts once it need not be read again.
+#[derive(Debug, Default)]
+pub struct LogStats {
+    /// Files that are known now.
+    pub files: Gauge,
+    /// Lines read.
+    pub lines: Counter,
+    /// Lines that became a row, stored before or not.
+    pub rows: Counter,
+    /// Lines that are no JSON object.
+    pub unreadable: Counter,
+    /// Lines longer than a line may be.
+    pub too_long: Counter,
+    /// Times that a file was found shorter, or another, than it had been.
+    pub files_truncated: Counter,
+    /// Files that were gone, or to be left out, before their end was read.
+    pub files_lost: Counter,
+    skipped: Mutex<BTreeMap<String, u64>>,
+    problem: Mutex<Option<String>>,
+}
+
+impl LogStats {
+    /// `count` lines of this subsystem became no row.
+    pub fn count_skipped(&self, subsystem: &str, count: u64) {
+        count_name(&mut locked(&self.skipped), subsystem, count);
+    }
+
+    /// Lines that became no row, by subsystem.
+    pub fn skipped(&self) -> BTreeMap<String, u64> {
+        locked(&self.skipped).clone()
+    }
+
+    /// Why the log cannot be read now; `None` when it can.
+    pub fn set_problem(&self, problem: Option<String>) {
+        *locked(&self.problem) = problem;
+    }
+
+    /// The same, as it was told last.
+    pub fn problem(&self) -> Option<String> {
+        locked(&self.problem).clone()
+    }
 }
 
 /// What the writer says of the database.

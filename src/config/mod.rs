@@ -128,8 +128,16 @@ pub const VARIABLES: &[Variable] = &[
         "none",
         "names, separated by commas, that a Host header may have besides localhost and IP addresses",
     ),
+    variable(
+        "TRACE_OPENCLAW_LOG",
+        "off",
+        "log of OpenClaw's gateway to follow: its directory, or a file with YYYY-MM-DD where the date stands; or off",
+    ),
     variable("TRACE_LOG_FORMAT", "logfmt", "logfmt or json"),
 ];
+
+/// What stands for the date in the name of a log file that gets a new name every day.
+pub const DATE: &str = "YYYY-MM-DD";
 
 /// What the program runs with. Every value is checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,6 +178,8 @@ pub struct Config {
     pub otlp_port: Option<u16>,
     /// Names that a Host header may have.
     pub allowed_hosts: Vec<String>,
+    /// The gateway's log that is followed, if one is: a directory, or a file, in whose name [`DATE`] may stand.
+    pub openclaw_log: Option<PathBuf>,
     /// How a log line looks.
     pub log_format: LogFormat,
     /// Who we are, for the push.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::shown::{ACKS, CAPTURES, LEVELS, LOG_FORMATS, ON_FULLS, SYNCS, Words, masked_url, shown_duration};
 use super::{
-    Ack, Capture, Config, Faults, Identity, LogFormat, PricesConfig, PushConfig, RetentionConfig, Secret, Surroundings,
-    Sync, TextConfig, VARIABLES,
+    Ack, Capture, Config, DATE, Faults, Identity, LogFormat, PricesConfig, PushConfig, RetentionConfig, Secret,
+    Surroundings, Sync, TextConfig, VARIABLES,
 };
 use crate::event::PicoUsd;
 use crate::price::Prices;
@@ -85,6 +85,7 @@ impl Reading<'_> {
             Some(_) => Some(self.duration("TRACE_AGENT_GRACE", hour, Duration::from_millis(100), hour)),
         };
         let allowed_hosts = self.list("TRACE_ALLOWED_HOSTS").iter().map(|h| h.to_ascii_lowercase()).collect();
+        let openclaw_log = self.openclaw_log();
         let log_format = self.word("TRACE_LOG_FORMAT", LogFormat::Logfmt, LOG_FORMATS);
         let identity = Identity {
             hostname: self.hostname(),
@@ -113,6 +114,7 @@ impl Reading<'_> {
             agent_grace,
             otlp_port,
             allowed_hosts,
+            openclaw_log,
             log_format,
             identity,
         })
@@ -159,6 +161,26 @@ impl Reading<'_> {
             self.faults.push(format!("{NAME}: expected another port than TRACE_PORT, got {otlp_port} twice"));
         }
         Some(otlp_port as u16)
+    }
+
+    fn openclaw_log(&mut self) -> Option<PathBuf> {
+        const NAME: &str = "TRACE_OPENCLAW_LOG";
+        let text = self.value(NAME).filter(|text| text != "off")?;
+        let path = PathBuf::from(&text);
+        let name = path.file_name().map_or_else(Default::default, |name| name.to_string_lossy());
+        let wanted = if !path.is_absolute() || name.is_empty() {
+            Some("off, or the absolute path of a directory or a file".to_owned())
+        } else if text.contains(['*', '?', '%']) {
+            Some(format!("a path in which {DATE} stands for the date, and nothing else for anything"))
+        } else if text.matches(DATE).count() > usize::from(name.contains(DATE) && !text.ends_with('/')) {
+            Some(format!("{DATE} once at most, and in the name of the file"))
+        } else {
+            None
+        };
+        if let Some(wanted) = wanted {
+            self.faults.push(format!("{NAME}: expected {wanted}, got {text:?}"));
+        }
+        Some(path)
     }
 
     fn hostname(&self) -> Option<String> {

@@ -47,6 +47,9 @@ impl Config {
             "TRACE_OTLP_PORT" => self.otlp_port.map_or("off".to_owned(), |port| port.to_string()),
             "TRACE_ALLOWED_HOSTS" if self.allowed_hosts.is_empty() => none(),
             "TRACE_ALLOWED_HOSTS" => self.allowed_hosts.join(","),
+            "TRACE_OPENCLAW_LOG" => {
+                self.openclaw_log.as_ref().map_or("off".to_owned(), |path| path.display().to_string())
+            }
             "TRACE_LOG_FORMAT" => word_of(LOG_FORMATS, self.log_format),
             _ => unreachable!("every variable of the table has its line here: a test walks them"),
         }

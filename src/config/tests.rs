@@ -68,6 +68,31 @@ fn a_budget_is_an_exact_amount_of_dollars() {
 }
 
 #[test]
+fn the_gateways_log_is_off_or_an_absolute_path_with_at_most_one_date() {
+    for off in ["", "off"] {
+        assert_eq!(read(&[("TRACE_OPENCLAW_LOG", off)]).unwrap().openclaw_log, None);
+    }
+    for good in ["/tmp/openclaw", "/tmp/openclaw/", "/tmp/openclaw/openclaw-YYYY-MM-DD.log", "/var/log/gateway"] {
+        let config = read(&[("TRACE_OPENCLAW_LOG", good)]).unwrap();
+        assert_eq!(config.openclaw_log.as_deref(), Some(Path::new(good)));
+    }
+    for (bad, wanted) in [
+        ("on", "off, or the absolute path"),
+        ("openclaw.log", "off, or the absolute path"),
+        ("/", "off, or the absolute path"),
+        ("/tmp/openclaw/openclaw-*.log", "nothing else for anything"),
+        ("/tmp/openclaw/openclaw-%Y-%m-%d.log", "nothing else for anything"),
+        ("/tmp/YYYY-MM-DD/openclaw.log", "in the name of the file"),
+        ("/tmp/YYYY-MM-DD/", "in the name of the file"),
+        ("/tmp/YYYY-MM-DD-YYYY-MM-DD.log", "once at most"),
+    ] {
+        let faults = faults(&[("TRACE_OPENCLAW_LOG", bad)]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains(wanted) && faults[0].contains(bad), "{faults:?}");
+    }
+}
+
+#[test]
 fn other_peoples_variables_are_left_alone() {
     assert!(read(&[("TRACE_ID", "x"), ("TRACE_ENDPOINT_URL", "y"), ("TRACEPARENT", "z"), ("TRACE_", "")]).is_ok());
     for near in ["TRACE_PROT", "TRACE_LOGS", "TRACE_TOKNE", "TRACE_PUSH_ENDPONT", "TRACE_PUSH_TOKEN_FIL"] {

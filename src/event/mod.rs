@@ -416,6 +416,8 @@ words! {
         Run = "run",
         /// The sidecar itself.
         Serve = "serve",
+        /// A line of the gateway's log.
+        OpenclawLog = "openclaw_log",
     }
 }
 

@@ -10,7 +10,7 @@ use super::fault;
 use crate::clock::{day_start, day_utc, rfc3339_utc};
 use crate::event::{PicoUsd, Table};
 use crate::exchange::Response;
-use crate::stats::{Ledger, Pruned, PushReport, Refusal, Stats, StoreReport, StoreState, TableRows};
+use crate::stats::{Ledger, LogStats, Pruned, PushReport, Refusal, Stats, StoreReport, StoreState, TableRows};
 use crate::summary::{DayBudget, ServiceCoverage};
 
 /// Why a POST would be refused now although the queue would take its events.
@@ -44,6 +44,7 @@ pub(super) fn answer<C>(app: &App<C>, budget: &Budget) -> Response {
         push,
         spend,
         budget,
+        openclaw_log: app.config.openclaw_log.as_ref().map(|_| OpenclawLog::of(&stats.openclaw_log)),
     };
     fault::json(if refusing.is_some() { 503 } else { 200 }, &report)
 }
@@ -66,6 +67,8 @@ struct Report {
     spend: Spend,
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<DayBudget>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openclaw_log: Option<OpenclawLog>,
 }
 
 #[derive(Serialize)]
@@ -283,6 +286,35 @@ impl Spend {
             cost_picousd: cost.0,
             unpriced: if is_of_day { usage.day_unpriced } else { 0 },
             coverage: usage.coverage.iter().map(ServiceCoverage::of).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct OpenclawLog {
+    files: i64,
+    lines: u64,
+    rows: u64,
+    skipped: BTreeMap<String, u64>,
+    unreadable: u64,
+    too_long: u64,
+    files_truncated: u64,
+    files_lost: u64,
+    problem: Option<String>,
+}
+
+impl OpenclawLog {
+    fn of(log: &LogStats) -> OpenclawLog {
+        OpenclawLog {
+            files: log.files.value(),
+            lines: log.lines.total(),
+            rows: log.rows.total(),
+            skipped: log.skipped(),
+            unreadable: log.unreadable.total(),
+            too_long: log.too_long.total(),
+            files_truncated: log.files_truncated.total(),
+            files_lost: log.files_lost.total(),
+            problem: log.problem(),
         }
     }
 }

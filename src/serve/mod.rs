@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::collect::{self, Collector, Sources};
 use crate::config::{Ack, Config, PushConfig, is_localhost, masked_url};
 use crate::event::PicoUsd;
+use crate::follow;
 use crate::http::{self, App, Door, Takes};
 use crate::logging;
 use crate::notify::Notify;
@@ -148,6 +149,7 @@ impl Sidecar {
     async fn live(self, doors: Vec<Door>, writer: WriterThread) -> u8 {
         let (http_stop, collect_stop, push_stop) = (Stop::default(), Stop::default(), Stop::default());
         let queries = Queries::new(self.config.db_path.clone());
+        let follow_stop = Stop::default();
         let app = App {
             queue: self.queue.clone(),
             stats: Arc::clone(&self.stats),
@@ -160,6 +162,7 @@ impl Sidecar {
         let http = self.executor.spawn(http);
         let collecting = self.executor.spawn(self.collect(collect_stop.token()));
         let budget = self.config.budget_day.map(|limit| self.executor.spawn(self.watch(limit, collect_stop.token())));
+        let following = self.executor.spawn(self.follow(follow_stop.token()));
         let pusher = self.pusher();
         let pushing = self.executor.spawn(push(pusher.clone(), push_stop.token()));
 
@@ -198,6 +201,8 @@ impl Sidecar {
             if let Some(budget) = budget {
                 for_queue.bound("budget", budget).await;
             }
+            follow_stop.now();
+            for_queue.less(for_queue.left() / 2).bound("gateway log", following).await;
             push_stop.now();
             for_queue.bound("push schedule", pushing).await;
             for_queue.bound("queue", self.drain()).await;
@@ -288,6 +293,18 @@ impl Sidecar {
 
     fn watch(&self, limit: PicoUsd, stop: Token) -> impl Future<Output = ()> + 'static {
         budget::watch(limit, self.queue.clone(), Arc::clone(&self.stats), self.clock.clone(), stop)
+    }
+
+    fn follow(&self, stop: Token) -> impl Future<Output = ()> + 'static {
+        let log = self.config.openclaw_log.clone();
+        let db_path = self.config.db_path.clone();
+        let (queue, stats, clock) = (self.queue.clone(), Arc::clone(&self.stats), self.clock.clone());
+        async move {
+            match log {
+                Some(path) => follow::run(follow::Source { path, db_path }, queue, stats, clock, stop).await,
+                None => stopped(&stop).await,
+            }
+        }
     }
 
     /// Says how it ended, and what that is worth as an exit code.

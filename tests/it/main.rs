@@ -8,6 +8,7 @@ mod bad_days;
 mod captures;
 mod collect;
 mod cuts;
+mod follow;
 mod http;
 mod localhost;
 mod order_of_death;

@@ -668,9 +668,9 @@ fn a_position_is_stored_with_its_rows_or_not_at_all() {
     };
     let stored = || Reader::open(&path).unwrap().position("a_log").unwrap();
     assert_eq!(stored(), None);
-    assert_eq!(offer(vec![event()], "one"), Outcome::Stored { stored: 1, duplicates: 0 });
+    assert_eq!(offer(vec![event()], "one"), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
     assert_eq!(stored().as_deref(), Some("one"));
-    assert_eq!(offer(Vec::new(), "two"), Outcome::Stored { stored: 0, duplicates: 0 });
+    assert_eq!(offer(Vec::new(), "two"), Outcome::Stored { stored: 0, duplicates: 0, ignored: 0 });
     assert_eq!(stored().as_deref(), Some("two"));
 
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON custom_events WHEN NEW.severity = 'fatal' BEGIN SELECT RAISE(ABORT, 'no'); END";

@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["logging", "client", "summary"],
     &["queue", "wire", "otlp"],
     &["store"],
-    &["http", "collect", "push"],
+    &["http", "collect", "push", "follow"],
     &["serve", "run", "cmd"],
 ];
 
@@ -37,7 +37,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("flate2", &["http"]),
     ("prost", &["otlp"]),
     ("bytes", &["otlp"]),
-    ("nix", &["logging", "shutdown", "space", "store", "run"]),
+    ("nix", &["logging", "shutdown", "space", "store", "follow", "run"]),
     ("uuid", &["event"]),
     ("libc", &["malloc"]),
     ("rustix", &["run"]),
