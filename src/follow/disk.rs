@@ -112,6 +112,12 @@ impl Disk {
         Ok(kept.head_bytes == 0 || self.head(kept, kept.head_bytes)? == kept.head)
     }
 
+    /// Whether an open file begins as another that was read does, and is as long as it was read at least.
+    pub fn begins_as(&self, kept: &Kept, other: &Kept) -> io::Result<bool> {
+        let may_be = other.head_bytes > 0 && self.size(kept)? >= other.offset;
+        Ok(may_be && self.head(kept, other.head_bytes)? == other.head)
+    }
+
     /// The same of a file that was read on: with more of its beginning, as long as that grows.
     pub fn with_head(&self, mut kept: Kept) -> io::Result<Kept> {
         let head_bytes = kept.offset.min(HEAD_BYTES);

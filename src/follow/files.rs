@@ -6,8 +6,8 @@ use super::place::Rank;
 
 /// Twice what OpenClaw keeps of a day (the file and five that were rotated away), and some that wait to be pruned.
 pub const FILES_MAX: usize = 16;
-/// So much of the beginning of a file tells it from another: the first line, and the time in it.
-pub const HEAD_BYTES: u64 = 1024;
+/// So much of the beginning of a file tells it from another: the first few lines, and the times in them.
+pub const HEAD_BYTES: u64 = 4096;
 
 /// Which file it is, whatever its name: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,12 @@ impl Kept {
             rank: seen.rank.clone(),
             is_gone: false,
         }
+    }
+
+    /// This file, as one of which as much was read as of `other`.
+    pub fn as_far_as(&self, other: &Kept) -> Kept {
+        let Kept { identity, name, rank, is_gone, .. } = self.clone();
+        Kept { identity, name, rank, is_gone, ..other.clone() }
     }
 
     /// The same file, of which nothing was read.

@@ -135,9 +135,15 @@ impl Follower {
                 self.lose(&left_out, "there are too many files");
             }
         }
-        if !self.files.iter().map(|kept| kept.identity).eq(before) {
+        let mut replaced = if self.has_looked { Vec::new() } else { self.find_replaced() };
+        let is_new =
+            |kept: &&Kept| !before.contains(&kept.identity) || replaced.iter().any(|r| r.identity == kept.identity);
+        let new: Vec<Kept> = self.files.iter().filter(is_new).cloned().collect();
+        for kept in new {
             self.has_changed();
+            self.recognise(&kept, &mut replaced);
         }
+        replaced.iter().for_each(|kept| self.lose(kept, "another file has its place"));
         if std::mem::replace(&mut self.has_looked, true) {
             return Ok(());
         }
@@ -148,6 +154,42 @@ impl Follower {
             self.start_at_the_end();
         }
         Ok(())
+    }
+
+    /// A new file that begins as one that is followed is that one, copied, or on a device that has another number since it was
+    /// mounted anew: what was read of the one was read of the other.
+    fn recognise(&mut self, new: &Kept, replaced: &mut Vec<Kept>) {
+        // What cannot be opened now is read from its beginning later, and its rows know each other by their ids.
+        if !self.disk.open(new).unwrap_or(false) {
+            return;
+        }
+        let others = self.files.iter().filter(|other| other.identity != new.identity).chain(&*replaced);
+        let alike = others.filter(|other| self.disk.begins_as(new, other).unwrap_or(false));
+        let Some(other) = alike.max_by_key(|other| other.offset).cloned() else { return };
+        self.files.put(new.as_far_as(&other));
+        if other.is_gone && self.disk.size(&other).is_err() {
+            self.files.remove(other.identity);
+        }
+        replaced.retain(|kept| *kept != other);
+    }
+
+    /// Files that were written anew, or whose inode another file has got, while nobody looked. What is there now is to be read
+    /// from its beginning.
+    fn find_replaced(&mut self) -> Vec<Kept> {
+        let mut replaced = Vec::new();
+        let all: Vec<Kept> = self.files.iter().filter(|kept| !kept.is_gone).cloned().collect();
+        for kept in all {
+            if self.disk.open(&kept).unwrap_or(false) && !self.is_as_it_was(&kept).unwrap_or(true) {
+                self.files.put(kept.anew());
+                replaced.push(kept);
+            }
+        }
+        replaced
+    }
+
+    /// Whether an open file is the one that was read.
+    fn is_as_it_was(&self, kept: &Kept) -> io::Result<bool> {
+        Ok(self.disk.size(kept)? >= kept.offset && self.disk.is_the_same(kept)?)
     }
 
     /// What is there at the very first start is not ours: somebody else may have read it.
@@ -193,7 +235,7 @@ impl Follower {
         if size == kept.offset && !kept.is_gone {
             return Ok(None);
         }
-        let kept = if size < kept.offset || !self.disk.is_the_same(&kept)? { self.begin_again(&kept) } else { kept };
+        let kept = if self.is_as_it_was(&kept)? { kept } else { self.begin_again(&kept) };
         let bytes = self.disk.read(&kept)?;
         let is_last = kept.is_gone && bytes.len() < LINE_BYTES_MAX;
         let cut = lines::cut(bytes, kept.offset, kept.skips, is_last);
