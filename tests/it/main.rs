@@ -12,6 +12,7 @@ mod follow;
 mod http;
 mod localhost;
 mod order_of_death;
+mod otlp_differential;
 mod otlp_port;
 mod prices;
 mod push;
