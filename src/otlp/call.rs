@@ -7,10 +7,10 @@ use super::attributes::{Leftovers, json_head};
 use super::dialects::{self, Column};
 use super::genai::Columns;
 use super::proto::{Any, KeyValue, Span};
-use super::reading::Cell;
+use super::reading::{Cell, Reading};
 use super::text::cut;
 use crate::config::{Capture, TextConfig};
-use crate::event::{CostSource, LlmTrace, PicoUsd, Status, Table, Unit};
+use crate::event::{Besides, CostSource, LlmTrace, PicoUsd, Status, Table, Unit};
 use crate::redact::LOOKED_AHEAD;
 
 /// The row of a call; who sent it is not said yet.
@@ -86,7 +86,8 @@ fn measured(span: &Span, unit: Unit, columns: &Columns<'_>, config: TextConfig) 
         output_text,
         channel: label(Column::Channel),
         trigger: label(Column::Trigger),
-        service_tier: label(Column::ServiceTier),
+        service_tier: label(Column::ServiceTier).map(|tier| tier.to_ascii_lowercase().into_boxed_str()),
+        besides: besides(&span.attributes),
         text_truncated: texts.was_cut,
         attributes,
         ..LlmTrace::default()
@@ -104,6 +105,19 @@ pub(super) fn length_ms(span: &Span) -> Option<i64> {
     let length_ns = is_known.then(|| span.end_ns - span.start_ns);
     let rounded = |ns: u64| (ns / NANOS_PER_MILLI + u64::from(ns % NANOS_PER_MILLI >= NANOS_PER_MILLI / 2)) as i64;
     length_ns.map(rounded)
+}
+
+/// What the call used besides tokens of text.
+fn besides(attributes: &[KeyValue]) -> Besides {
+    let mut besides = Besides::default();
+    for KeyValue { key, value } in attributes {
+        let Some((_, set)) = dialects::BESIDES.iter().find(|(name, _)| name.as_bytes() == key) else { continue };
+        let value = value.as_ref().and_then(|value| value.value.as_ref());
+        if let Some(Cell::Whole(1..)) = value.and_then(|value| Reading::Tokens.read(value)) {
+            set(&mut besides);
+        }
+    }
+    besides
 }
 
 /// What the producer says that the call cost.

@@ -8,7 +8,7 @@ use super::reading::Reading::{
     self, AiOperation, AiStreaming, Content, Dollars, First, Flag, JsonModel, Millis, RequestType, Seconds, SpanKind,
     Text, ToDot, Tokens,
 };
-use crate::event::{Counted, Table};
+use crate::event::{Besides, Counted, Table};
 
 /// A column of a table, or what one is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -379,6 +379,17 @@ pub(super) const CONTENT: &[&str] = &[
     "traceloop.entity.input",
     "traceloop.entity.output",
     "traceloop.prompt",
+];
+
+/// Counts of tokens that are not of text and may be priced apart.
+pub(super) const BESIDES: &[(&str, fn(&mut Besides))] = &[
+    ("gen_ai.usage.audio.input_tokens", |besides| besides.audio = true),
+    ("gen_ai.usage.audio.output_tokens", |besides| besides.audio = true),
+    ("gen_ai.usage.image.input_tokens", |besides| besides.images = true),
+    ("gen_ai.usage.image.output_tokens", |besides| besides.images = true),
+    ("gen_ai.usage.video.input_tokens", |besides| besides.video = true),
+    ("llm.token_count.prompt_details.audio", |besides| besides.audio = true),
+    ("llm.token_count.completion_details.audio", |besides| besides.audio = true),
 ];
 
 /// Starts of the names of attributes that count tokens: on a span around calls they are totals of what is in it.

@@ -435,3 +435,18 @@ fn mutate(body: &mut Vec<u8>, random: &mut fastrand::Rng) {
         }
     }
 }
+
+#[test]
+fn the_tier_of_service_and_what_is_no_text_decide_the_price_and_stay_attributes() {
+    let with = |key: &str, value: Any| {
+        let mut span = call();
+        span.attributes.push(attribute(key, value));
+        row(&span)
+    };
+    let tier = with("openai.response.service_tier", Any::Text(Bytes::from_static(b"Flex")));
+    assert_eq!(tier.service_tier.as_deref(), Some("flex"));
+    assert_eq!(tier.attributes.as_deref(), Some(r#"{"openai.response.service_tier":"Flex"}"#));
+    let audio = with("gen_ai.usage.audio.input_tokens", Any::Whole(7));
+    assert!(audio.besides.audio && audio.attributes.is_some());
+    assert!(!with("gen_ai.usage.audio.input_tokens", Any::Whole(0)).besides.audio);
+}

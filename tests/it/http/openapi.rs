@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use super::{chunked, event, otlp, post, post_event};
+use crate::support::dir::TempDir;
 use crate::support::schema::Schemas;
 use crate::support::server::{Answer, Server, Setup};
+use crate::support::sidecar::{NO_SAMPLES, Sidecar};
 
 const TOKEN: &str = "Authorization: Bearer secret\r\n";
 
@@ -139,4 +141,26 @@ fn a_refusal_for_now_is_as_the_openapi_file_says() {
     let health = server.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(health.status, 503, "there is no room for a body of 64 KiB");
     assert_listed(&file, "get", "/health", &health);
+}
+
+#[test]
+fn a_summary_is_as_the_openapi_file_says() {
+    let dir = TempDir::new("openapi");
+    let env = [NO_SAMPLES, ("TRACE_BUDGET_DAY_USD", "5")];
+    let sidecar = Sidecar::start(&dir.path().join("trace.db"), &env);
+    let mut client = sidecar.client();
+    let call = br#"{"model": "m", "latency_ms": 5, "cost_usd": 1, "agent_name": "a"}"#;
+    assert_eq!(client.post("/v1/traces", "application/json", call).unwrap().status, 202);
+    let file = client.fetch("/openapi.json").unwrap().json();
+    let get = &file["paths"]["/v1/summary"]["get"]["responses"];
+    let schemas = Schemas { file: &file };
+    for (query, status) in [("by=model,hour", 200), ("by=agent,day&since=24h", 200), ("by=colour", 400), ("", 200)] {
+        let answer = client.fetch(&format!("/v1/summary?{query}")).unwrap();
+        assert_eq!(answer.status, status, "{query}");
+        let response = schemas.follow(&get[status.to_string()]);
+        let schema = &response["content"]["application/json"]["schema"];
+        assert_eq!(schemas.faults(schema, &answer.json()), [""; 0], "{query}");
+    }
+    let health = client.fetch("/health").unwrap();
+    assert_eq!(schemas.faults(&file["components"]["schemas"]["Health"], &health.json()), [""; 0]);
 }
