@@ -20,6 +20,9 @@ pub(super) struct Origin {
 const PARTS: [&str; 6] =
     ["service.name", "service.version", "service.instance.id", "host.name", "process.pid", "process.runtime.version"];
 
+/// Its place among them.
+const SERVICE_NAME: usize = 0;
+
 /// Whether the attribute of this name is looked at.
 pub(super) fn is_wanted(key: &[u8]) -> bool {
     PARTS.iter().any(|part| part.as_bytes() == key)
@@ -31,7 +34,7 @@ impl Origin {
         let Some(place) = PARTS.iter().position(|part| part.as_bytes() == attribute.key) else { return };
         let text = match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
             Some(Any::Text(text)) => cut(text, PART_BYTES_MAX).0,
-            Some(Any::Whole(number)) => number.to_string(),
+            Some(Any::Whole(number)) if place != SERVICE_NAME => number.to_string(),
             _ => return,
         };
         self.parts[place] = Some(text).filter(|text| !text.is_empty()).map(String::into_boxed_str);
@@ -39,7 +42,7 @@ impl Origin {
 
     /// `service.name`
     pub(super) fn service_name(&self) -> Option<&str> {
-        self.parts[0].as_deref()
+        self.parts[SERVICE_NAME].as_deref()
     }
 
     /// What tells this process from every other.

@@ -10,13 +10,17 @@ mod protobuf;
 mod random;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
 
 use fastrand::Rng;
+use flate2::read::MultiGzDecoder;
 use openclaw_trace::config::{Capture, TextConfig};
 use openclaw_trace::event::{Event, Kind, LlmTrace, Source, Status};
-use openclaw_trace::otlp::{self, Context, Encoding, Report};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use openclaw_trace::otlp::{self, Context, Encoding, Report, Signal, Told};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -27,7 +31,7 @@ use serde_json::Value;
 const CONTEXT: Context = Context {
     now_ms: 1_795_460_000_000,
     text: TextConfig { capture: Capture::Native, max_bytes: 4096 },
-    spans_max: 512,
+    records_max: 512,
 };
 
 /// Requests that each test makes. The number of one is its seed, and said where it fails.
@@ -60,17 +64,70 @@ fn spans_in_json_are_the_same_rows_as_in_protobuf() {
         let (others, other_report) = traces(Encoding::Protobuf, request.encode_to_vec());
         rows.iter_mut().for_each(|(_, row)| row.source = Source::OtlpPb);
         assert_eq!(rows, others, "seed {seed}");
-        let counts = |report: &Report| (report.spans, report.rejected, report.ignored.clone());
+        let counts = |report: &Report| (report.records, report.rejected, report.ignored.clone());
         assert_eq!(counts(&report), counts(&other_report), "seed {seed}");
     }
     assert!(calls > REQUESTS, "only {calls} calls were compared");
 }
 
+/// All that a body tells, whatever door it came by.
+fn told(signal: Signal, encoding: Encoding, body: Vec<u8>) -> (Vec<String>, Report) {
+    let mut all = Vec::new();
+    let report = otlp::read(signal, encoding, body.into(), &CONTEXT, &mut |told| {
+        all.push(format!("{told:?}").replace("OtlpJson", "OtlpPb"));
+    });
+    (all, report.unwrap())
+}
+
+#[test]
+fn what_real_clients_sent_in_protobuf_tells_the_same_in_json() {
+    let mut compared = [0; 3];
+    for (path, body) in captures() {
+        let mut rng = Rng::with_seed(compared.iter().sum());
+        let (place, signal, json) = if path.contains("v1-traces") {
+            let request = ExportTraceServiceRequest::decode(&body[..]).unwrap();
+            (0, Signal::Traces, json::request(&request, &mut rng))
+        } else if path.contains("v1-logs") {
+            (1, Signal::Logs, json::logs(&ExportLogsServiceRequest::decode(&body[..]).unwrap(), &mut rng))
+        } else {
+            (2, Signal::Metrics, json::metrics(&ExportMetricsServiceRequest::decode(&body[..]).unwrap(), &mut rng))
+        };
+        let other = told(signal, Encoding::Json, json.to_string().into_bytes());
+        assert_eq!(told(signal, Encoding::Protobuf, body), other, "{path}");
+        compared[place] += 1;
+    }
+    assert!(compared.iter().all(|count| *count > 10), "{compared:?}");
+}
+
+/// Every body in protobuf of tests/data/captures, inflated.
+fn captures() -> Vec<(String, Vec<u8>)> {
+    let mut waiting = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures")];
+    let mut found = Vec::new();
+    while let Some(folder) = waiting.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.to_str().unwrap().to_owned();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if name.ends_with(".pb") {
+                found.push((name, fs::read(path).unwrap()));
+            } else if name.ends_with(".pb.gz") {
+                let mut body = Vec::new();
+                MultiGzDecoder::new(&fs::read(path).unwrap()[..]).read_to_end(&mut body).unwrap();
+                found.push((name, body));
+            }
+        }
+    }
+    found
+}
+
 #[test]
 fn answers_are_read_by_the_opentelemetry_crate() {
-    assert_eq!(otlp::success(Encoding::Protobuf, None), ExportTraceServiceResponse::default().encode_to_vec());
+    assert_eq!(
+        otlp::success(Signal::Traces, Encoding::Protobuf, None),
+        ExportTraceServiceResponse::default().encode_to_vec()
+    );
     for (rejected, why) in [(0, "a warning"), (1, ""), (300, "why"), (u64::from(u32::MAX) + 1, "ä €")] {
-        let body = otlp::success(Encoding::Protobuf, Some((rejected, why)));
+        let body = otlp::success(Signal::Traces, Encoding::Protobuf, Some((rejected, why)));
         let spans = ExportTraceServiceResponse::decode(&body[..]).unwrap().partial_success.unwrap();
         assert_eq!((spans.rejected_spans as u64, &*spans.error_message), (rejected, why));
         let logs = ExportLogsServiceResponse::decode(&body[..]).unwrap().partial_success.unwrap();
@@ -100,13 +157,14 @@ type Read = (Vec<(String, LlmTrace)>, Report);
 
 fn traces(encoding: Encoding, body: Vec<u8>) -> Read {
     let mut rows = Vec::new();
-    let mut emit = |Event { id, received_at_ms, kind }: Event| {
+    let mut emit = |told: Told| {
+        let Told::Event(Event { id, received_at_ms, kind }) = told else { return };
         assert_eq!(received_at_ms, CONTEXT.now_ms);
         if let Kind::LlmTrace(row) = kind {
             rows.push((format!("{id:?}"), *row));
         }
     };
-    let report = otlp::traces(encoding, body.into(), &CONTEXT, &mut emit).unwrap();
+    let report = otlp::read(Signal::Traces, encoding, body.into(), &CONTEXT, &mut emit).unwrap();
     (rows, report)
 }
 
@@ -131,7 +189,7 @@ fn check(seed: &str, request: &ExportTraceServiceRequest, source: Source, (rows,
         }
     }
     assert_eq!(rows.next(), None, "{seed}: more rows than calls");
-    assert_eq!((report.spans, report.rejected), (spans, rejected), "{seed}: {report:?}");
+    assert_eq!((report.records, report.rejected), (spans, rejected), "{seed}: {report:?}");
     assert_eq!(report.ignored.iter().cloned().collect::<BTreeMap<String, u64>>(), ignored, "{seed}");
     calls
 }

@@ -2,9 +2,16 @@
 //! number, enums as numbers, bytes in base64, what is empty left out, there or null, and members that nobody knows.
 
 use fastrand::Rng;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric, NumberDataPoint};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use serde_json::{Map, Value, json};
@@ -73,6 +80,103 @@ fn link(link: &Link, rng: &mut Rng) -> Value {
         ("attributes", attributes(&link.attributes, rng)),
     ];
     object(members, rng)
+}
+
+/// The log records of a request as JSON.
+pub fn logs(request: &ExportLogsServiceRequest, rng: &mut Rng) -> Value {
+    let resources = list(&request.resource_logs, rng, |resource_logs, rng| {
+        let scopes = list(&resource_logs.scope_logs, rng, |scope_logs, rng| {
+            let records = list(&scope_logs.log_records, rng, log_record);
+            object([("logRecords", records)], rng)
+        });
+        object([("resource", resource(resource_logs.resource.as_ref(), rng)), ("scopeLogs", scopes)], rng)
+    });
+    object([("resourceLogs", resources)], rng)
+}
+
+fn log_record(record: &LogRecord, rng: &mut Rng) -> Value {
+    let members = [
+        ("timeUnixNano", whole(record.time_unix_nano, rng)),
+        ("observedTimeUnixNano", whole(record.observed_time_unix_nano, rng)),
+        ("severityNumber", json!(record.severity_number)),
+        ("severityText", json!(record.severity_text)),
+        ("body", json!(record.body.as_ref().map(|body| any_value(body, rng)))),
+        ("attributes", attributes(&record.attributes, rng)),
+        ("flags", json!(record.flags)),
+        ("traceId", id(&record.trace_id, rng)),
+        ("spanId", id(&record.span_id, rng)),
+        ("eventName", json!(record.event_name)),
+    ];
+    object(members, rng)
+}
+
+/// The sums and histograms of a request as JSON; of another metric its name.
+pub fn metrics(request: &ExportMetricsServiceRequest, rng: &mut Rng) -> Value {
+    let resources = list(&request.resource_metrics, rng, |resource_metrics, rng| {
+        let scopes = list(&resource_metrics.scope_metrics, rng, |scope_metrics, rng| {
+            let metrics = list(&scope_metrics.metrics, rng, metric);
+            object([("metrics", metrics)], rng)
+        });
+        object([("resource", resource(resource_metrics.resource.as_ref(), rng)), ("scopeMetrics", scopes)], rng)
+    });
+    object([("resourceMetrics", resources)], rng)
+}
+
+fn metric(metric: &Metric, rng: &mut Rng) -> Value {
+    let (mut sum, mut histogram) = (Value::Null, Value::Null);
+    match &metric.data {
+        Some(Data::Sum(data)) => {
+            let points = list(&data.data_points, rng, number_point);
+            let temporality = ("aggregationTemporality", json!(data.aggregation_temporality));
+            sum = object([("dataPoints", points), temporality, ("isMonotonic", json!(data.is_monotonic))], rng);
+        }
+        Some(Data::Histogram(data)) => {
+            let points = list(&data.data_points, rng, histogram_point);
+            let temporality = ("aggregationTemporality", json!(data.aggregation_temporality));
+            histogram = object([("dataPoints", points), temporality], rng);
+        }
+        _ => {}
+    }
+    object([("name", json!(metric.name)), ("unit", json!(metric.unit)), ("sum", sum), ("histogram", histogram)], rng)
+}
+
+fn number_point(point: &NumberDataPoint, rng: &mut Rng) -> Value {
+    let (mut as_int, mut as_double) = (Value::Null, Value::Null);
+    match point.value {
+        Some(Number::AsInt(number)) => as_int = whole(number, rng),
+        Some(Number::AsDouble(number)) => as_double = real(number, rng),
+        None => {}
+    }
+    let members = [
+        ("attributes", attributes(&point.attributes, rng)),
+        ("startTimeUnixNano", whole(point.start_time_unix_nano, rng)),
+        ("timeUnixNano", whole(point.time_unix_nano, rng)),
+    ];
+    let Value::Object(mut members) = object(members, rng) else { unreachable!("it is made as one") };
+    // A value of 0 is one, and cannot be left out.
+    for (name, value) in [("asInt", as_int), ("asDouble", as_double)] {
+        if !value.is_null() {
+            members.insert(name.to_owned(), value);
+        }
+    }
+    Value::Object(members)
+}
+
+fn histogram_point(point: &HistogramDataPoint, rng: &mut Rng) -> Value {
+    let members = [
+        ("attributes", attributes(&point.attributes, rng)),
+        ("startTimeUnixNano", whole(point.start_time_unix_nano, rng)),
+        ("timeUnixNano", whole(point.time_unix_nano, rng)),
+        ("count", whole(point.count, rng)),
+        ("sum", json!(point.sum)),
+        ("bucketCounts", json!(point.bucket_counts)),
+        ("explicitBounds", json!(point.explicit_bounds)),
+    ];
+    object(members, rng)
+}
+
+fn resource(resource: Option<&Resource>, rng: &mut Rng) -> Value {
+    json!(resource.map(|resource| object([("attributes", attributes(&resource.attributes, rng))], rng)))
 }
 
 fn attributes(attributes: &[KeyValue], rng: &mut Rng) -> Value {
