@@ -62,21 +62,33 @@ impl Coverage {
 
     /// What it means that they do not agree, and why it may be; `None` when nothing says that they do not.
     pub fn reason(&self) -> Option<String> {
-        let percent = (self.ratio()? * 100.0).round();
+        let percent = |ratio: Option<f64>| ratio.map_or(0.0, |ratio| (ratio * 100.0).round());
+        let (tokens, calls) = (self.ratio(), self.ratio_of_calls());
+        // Of the two, the one that is further off in the direction of the verdict.
+        let by_calls = |is_further: fn(f64, f64) -> bool| match (tokens, calls) {
+            (Some(tokens), Some(calls)) => is_further(calls, tokens),
+            (tokens, _) => tokens.is_none(),
+        };
+        let share = |by_calls: bool| match by_calls {
+            true => format!("rows have {} % of the calls that the agent itself counted", percent(calls)),
+            false => format!("rows have {} % of the tokens that the agent itself counted", percent(tokens)),
+        };
         match self.verdict() {
             Verdict::Unknown | Verdict::Complete => None,
             Verdict::Incomplete if self.row_calls == 0 && self.row_tokens == 0 => Some(
                 "spend incomplete: metrics arrived and no traces; the agent exports no traces (diagnostics.otel.traces), \
-                 or its sampling left none"
+                 or samples them away (its quick start sets sampleRate 0.2)"
                     .to_owned(),
             ),
             Verdict::Incomplete => Some(format!(
-                "spend incomplete: rows have {percent} % of the tokens that the agent itself counted; the agent may be \
-                 sampling (its quick start sets sampleRate 0.2), or metrics arrived without traces"
+                "spend incomplete: {}; the agent may be sampling (its quick start sets sampleRate 0.2), or metrics \
+                 arrived without traces",
+                share(by_calls(|calls, tokens| calls < tokens))
             )),
             Verdict::Doubled => Some(format!(
-                "rows have {percent} % of the tokens that the agent itself counted: /compact and local runs are in no \
-                 metric, calls of the last minute are not in it yet, or calls are counted twice"
+                "spend may be counted twice: {}; /compact and local runs are in no metric of tokens, and calls of the last \
+                 minute are not in it yet",
+                share(by_calls(|_, _| false))
             )),
         }
     }
@@ -136,20 +148,26 @@ mod tests {
 
     #[test]
     fn a_disagreement_says_how_large_it_is_and_why_it_may_be() {
-        let coverage = |calls, rows, reported| Coverage {
-            row_calls: calls,
-            row_tokens: rows,
-            reported_tokens: reported,
+        let coverage = |tokens: (i64, i64), calls: (i64, i64)| Coverage {
+            row_tokens: tokens.0,
+            reported_tokens: tokens.1,
+            row_calls: calls.0,
+            reported_calls: calls.1,
             ..Coverage::default()
         };
-        for (calls, rows, reported, wanted) in [
-            (1, 20, 100, "spend incomplete: rows have 20 % of the tokens"),
-            (0, 0, 100, "spend incomplete: metrics arrived and no traces"),
-            (1, 130, 100, "rows have 130 % of the tokens"),
+        for (tokens, calls, wanted) in [
+            ((20, 100), (1, 0), "spend incomplete: rows have 20 % of the tokens"),
+            ((20, 100), (1, 10), "spend incomplete: rows have 10 % of the calls"),
+            ((100, 0), (1, 5), "spend incomplete: rows have 20 % of the calls"),
+            ((0, 100), (0, 0), "spend incomplete: metrics arrived and no traces"),
+            ((0, 0), (0, 1), "spend incomplete: metrics arrived and no traces"),
+            ((130, 100), (1, 0), "spend may be counted twice: rows have 130 % of the tokens"),
+            ((100, 0), (2, 1), "spend may be counted twice: rows have 200 % of the calls"),
         ] {
-            let reason = coverage(calls, rows, reported).reason().unwrap();
+            let reason = coverage(tokens, calls).reason().unwrap();
             assert!(reason.starts_with(wanted), "{reason}");
         }
-        assert_eq!((coverage(1, 100, 100).reason(), coverage(1, 100, 0).reason()), (None, None));
+        let silent = [((100, 100), (1, 1)), ((100, 0), (1, 0))];
+        assert!(silent.into_iter().all(|(tokens, calls)| coverage(tokens, calls).reason().is_none()));
     }
 }
