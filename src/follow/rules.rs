@@ -5,7 +5,7 @@
 
 use super::line::Line;
 use crate::event::{CustomEvent, ErrorEvent, Event, EventId, Kind, Severity, Source};
-use crate::redact;
+use crate::redact::redact_to;
 
 /// Words that stand one after the other.
 type Phrase = &'static [&'static str];
@@ -295,7 +295,7 @@ impl Texts {
     fn cut(&mut self, text: &str, bytes_max: usize) -> Box<str> {
         // SQLite's text functions stop at NUL.
         let text = text.replace('\0', "\u{fffd}");
-        let (head, was_cut) = redact::head(&text, bytes_max);
+        let (head, was_cut) = redact_to(&text, bytes_max);
         self.was_cut |= was_cut;
         head.into()
     }

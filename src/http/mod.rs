@@ -47,6 +47,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::logging::Repeats;
 use crate::queue::Queue;
+use crate::redact::redact;
 use crate::stats::Stats;
 use crate::store::Queries;
 
@@ -115,7 +116,7 @@ impl<C> Server<C> {
             return;
         }
         if let Some(count) = self.refusals.borrow_mut().again(1, self.app.clock.uptime()) {
-            log::warn!(status, path, count; "a request was refused");
+            log::warn!(status, path:% = redact(path), count; "a request was refused");
         }
     }
 }

@@ -1,13 +1,12 @@
 //! What a span says that has no column: a JSON object of bounded size.
 
-use std::borrow::Cow;
 use std::io::Write;
 
 use bytes::Bytes;
 
 use super::genai::Dialect;
 use super::proto::{Any, KeyValue};
-use super::text::{cut, storable};
+use super::text::{WINDOW_BYTES, cut_head, cut_value, storable};
 use crate::event::Table;
 use crate::redact::redact;
 
@@ -79,30 +78,25 @@ fn member(key: &[u8], value: &Any) -> Option<(String, bool)> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return None;
     }
-    let mut json = serde_json::to_string(&storable(key)).ok()?;
+    let key = storable(key);
+    let mut json = serde_json::to_string(&redact(&key)).ok()?;
     json.push(':');
-    let was_cut = if let Any::Text(text) = value {
-        let (short, was_cut) = cut(text, VALUE_BYTES_MAX);
+    if let Any::Text(text) = value {
+        let (short, was_cut) = cut_value(&key, text, VALUE_BYTES_MAX);
         json.push_str(&serde_json::to_string(&short).ok()?);
-        was_cut
-    } else {
-        let (value, is_all) = json_head(value, VALUE_BYTES_MAX);
-        json.push_str(str::from_utf8(&value).ok().filter(|_| is_all)?);
-        false
-    };
-    // With its name, which may say that the value is a secret.
-    let json = match redact(&json) {
-        Cow::Borrowed(_) => json,
-        Cow::Owned(redacted) => redacted,
-    };
-    Some((json, was_cut))
+        return Some((json, was_cut));
+    }
+    let (value, is_all) = json_head(value, VALUE_BYTES_MAX);
+    json.push_str(&value);
+    is_all.then_some((json, false))
 }
 
-/// The first `max` bytes of a value as JSON, and whether that is all of it.
-pub(super) fn json_head(value: &Any, max: usize) -> (Vec<u8>, bool) {
-    let mut json = Bounded { bytes: Vec::new(), max };
+/// The first `max` bytes of a value as JSON without secrets, and whether that is all of it.
+pub(super) fn json_head(value: &Any, max: usize) -> (String, bool) {
+    let mut json = Bounded { bytes: Vec::new(), max: max.saturating_add(WINDOW_BYTES) };
     let is_all = serde_json::to_writer(&mut json, &Shown(value)).is_ok();
-    (json.bytes, is_all)
+    let (head, was_cut) = cut_head("", &String::from_utf8_lossy(&json.bytes), is_all, max);
+    (head, !was_cut)
 }
 
 /// Takes so many bytes and no more.
@@ -168,7 +162,7 @@ const ROOM_FOR_DROPPED: usize = DROPPED.len() + 26;
 
 #[cfg(test)]
 mod tests {
-    use super::super::proto::{AnyValue, ValueList};
+    use super::super::proto::{AnyValue, KeyValueList, ValueList};
     use super::*;
 
     fn attribute(key: &str, value: Any) -> KeyValue {
@@ -198,6 +192,35 @@ mod tests {
         assert_eq!(json, serde_json::json!({"server.port": 443, "server.load": 0.5, "odd": null}));
         assert!(!was_cut);
         assert_eq!(parsed(&[]), (serde_json::Value::Null, false));
+    }
+
+    #[test]
+    fn a_secret_is_known_by_its_name_and_by_itself_wherever_it_stands() {
+        let token = format!("ghp{}{}", "_", "a1B2c3D4e5F6".repeat(3));
+        let words = |words: &[&str]| {
+            let words = words.iter().map(|word| Any::Text(Bytes::copy_from_slice(word.as_bytes())));
+            Any::List(ValueList { values: words.map(|word| AnyValue { value: Some(word) }).collect() })
+        };
+        let password = || Any::Text(Bytes::from_static(b"hunter2xyz"));
+        let inner = Any::Map(KeyValueList { values: vec![attribute("password", password())] });
+        let (json, was_cut) = parsed(&[
+            attribute("db.password", password()),
+            attribute("inner", inner),
+            attribute("args", words(&["--token", "a1B2c3D4e5F6", "-v"])),
+            attribute(&token, words(&[&token])),
+        ]);
+        let expected = serde_json::json!({
+            "db.password": "[redacted:password]",
+            "inner": { "password": "[redacted:password]" },
+            "args": ["--token", "[redacted:token]", "-v"],
+            "[redacted:github-token]": ["[redacted:github-token]"],
+        });
+        assert_eq!((json, was_cut), (expected, false));
+        for max in 0..200 {
+            let (head, is_all) = json_head(&words(&["first", &token, "--token", "a1B2c3D4e5F6"]), max);
+            assert!(!head.contains("a1B2c3D4") && head.len() <= max, "{max}: {head}");
+            assert_eq!(is_all, head.ends_with(']') && head.ends_with("\"]"), "{max}: {head}");
+        }
     }
 
     #[test]

@@ -8,10 +8,9 @@ use super::dialects::{self, Column};
 use super::genai::Columns;
 use super::proto::{Any, KeyValue, Span};
 use super::reading::{Cell, Reading};
-use super::text::cut;
+use super::text::{WINDOW_BYTES, cut};
 use crate::config::{Capture, TextConfig};
 use crate::event::{Besides, CostSource, LlmTrace, PicoUsd, Status, Table, Unit};
-use crate::redact::LOOKED_AHEAD;
 
 /// The row of a call; who sent it is not said yet.
 pub(super) fn row(span: &Span, unit: Unit, columns: &Columns<'_>, context: &Context) -> LlmTrace {
@@ -157,12 +156,12 @@ impl Texts {
         match columns.cell(column) {
             Some(Cell::Content(Any::Text(text))) => Some(self.cut(text, config.max_bytes)),
             Some(Cell::Content(value)) => {
-                let (head, is_all) = json_head(value, config.max_bytes.saturating_add(LOOKED_AHEAD));
+                let (head, is_all) = json_head(value, config.max_bytes);
                 self.was_cut |= !is_all;
-                Some(self.cut(&head, config.max_bytes))
+                Some(head.into_boxed_str())
             }
             _ => {
-                let parts = parts(span, indexed, config.max_bytes.saturating_add(LOOKED_AHEAD));
+                let parts = parts(span, indexed, config.max_bytes.saturating_add(WINDOW_BYTES));
                 (!parts.is_empty()).then(|| self.cut(&parts, config.max_bytes))
             }
         }

@@ -381,8 +381,11 @@ pub(super) const CONTENT: &[&str] = &[
     "traceloop.prompt",
 ];
 
+/// Notes that a call has something besides text.
+pub(super) type Noted = fn(&mut Besides);
+
 /// Counts of tokens that are not of text and may be priced apart.
-pub(super) const BESIDES: &[(&str, fn(&mut Besides))] = &[
+pub(super) const BESIDES: &[(&str, Noted)] = &[
     ("gen_ai.usage.audio.input_tokens", |besides| besides.audio = true),
     ("gen_ai.usage.audio.output_tokens", |besides| besides.audio = true),
     ("gen_ai.usage.image.input_tokens", |besides| besides.images = true),

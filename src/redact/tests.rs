@@ -1,148 +1,312 @@
-//! Secrets and what looks like them: tests/data/redaction.
+//! What the redaction is held to: the texts of tests/data/redaction.
 
+use std::borrow::Cow;
+
+use super::text::STEPS;
 use super::*;
 
-/// Lines of a file of the corpus. A `~` is there so that nobody takes a made-up secret for a real one: it is left out.
-fn corpus(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| line.replace('~', ""))
+/// One line of the corpus of secrets.
+struct Sample {
+    kind: &'static str,
+    text: String,
+    /// What must not survive.
+    parts: Vec<String>,
 }
 
-/// Kind, what stands before it, the secret, what stands behind it.
-fn secrets() -> Vec<(String, String, String, String)> {
-    let lines = corpus(include_str!("../../tests/data/redaction/secrets.txt")).map(|line| {
-        let line = line.replace("\\n", "\n");
-        let (kind, text) = line.split_once('\t').unwrap();
-        let (before, rest) = text.split_once('⟦').unwrap_or_else(|| panic!("{text}"));
-        let (secret, behind) = rest.split_once('⟧').unwrap();
-        (kind.to_owned(), before.to_owned(), secret.to_owned(), behind.to_owned())
-    });
-    lines.collect()
+fn samples() -> Vec<Sample> {
+    let lines = include_str!("../../tests/data/redaction/secrets").lines();
+    let samples: Vec<Sample> = lines
+        .map(|line| {
+            let (kind, text) = line.split_once('\t').unwrap();
+            assert!(text.contains("{}"), "this one would be found in the repository: {text}");
+            let text = text.replace("{}", "").replace('⏎', "\n");
+            let parts = text.split("<<").skip(1).map(|rest| rest.split_once(">>").unwrap().0.to_owned()).collect();
+            Sample { kind, text: text.replace("<<", "").replace(">>", ""), parts }
+        })
+        .collect();
+    assert!(samples.len() >= 60);
+    samples
 }
 
-fn look_alikes() -> Vec<String> {
-    corpus(include_str!("../../tests/data/redaction/look-alikes.txt")).map(|line| line.replace("\\n", "\n")).collect()
+fn lookalikes() -> Vec<String> {
+    let lines = include_str!("../../tests/data/redaction/lookalikes").lines();
+    let lookalikes: Vec<String> = lines.map(|line| line.replace('⏎', "\n")).collect();
+    assert!(lookalikes.len() >= 60);
+    lookalikes
 }
 
-/// Whether eight characters of the secret, or all of a shorter one, are in the text.
-fn leaks(text: &str, secret: &str) -> bool {
-    // The prefix is no secret; neither are the lines around a key.
-    let body = secret.trim_start_matches("-----BEGIN").as_bytes();
-    let length = body.len().min(8);
-    let skipped = body.len().saturating_sub(length).min(16);
-    body[skipped..].windows(length).any(|part| find(text.as_bytes(), part).is_some())
+/// Asserts that no 8 characters of a secret are in `text`.
+fn assert_gone(sample: &Sample, text: &str, what: &str) {
+    for part in &sample.parts {
+        let part: Vec<char> = part.chars().collect();
+        for piece in part.windows(8.min(part.len())) {
+            let piece: String = piece.iter().collect();
+            assert!(!text.contains(&piece), "{}, {what}: {piece} is left in {text}", sample.kind);
+        }
+    }
+}
+
+fn in_json(text: &str) -> String {
+    serde_json::json!({ "messages": [{ "role": "user", "content": text }], "n": 1 }).to_string()
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 #[test]
-fn every_secret_is_replaced_wherever_it_stands_and_nothing_else() {
-    let secrets = secrets();
-    assert!(secrets.len() >= 60, "{}", secrets.len());
-    for (kind, before, secret, behind) in secrets {
-        let mark = format!("[redacted:{kind}]");
-        for (left, right) in [("", ""), ("see ", " please"), ("\"", "\""), ("(", ")."), ("\n", "\n"), ("x=1, ", ", y")]
+fn every_secret_is_gone_wherever_it_stands_and_its_mark_names_its_kind() {
+    for sample in samples() {
+        let text = &sample.text;
+        let mark = format!("[redacted:{}]", sample.kind);
+        for (what, around) in [
+            ("alone", text.clone()),
+            ("in prose", format!("Please use this one: {text} and tell nobody.")),
+            ("at the end", format!("first line\nsecond line\t{text}")),
+            ("on lines of its own", format!("a\n{text}\nb")),
+            ("twice", format!("{text} {text}")),
+        ] {
+            let redacted = redact(&around);
+            assert_gone(&sample, &redacted, what);
+            assert!(redacted.contains(&mark), "{what}: {redacted} lacks {mark}");
+            for (what, json) in [("in JSON", in_json(&around)), ("in JSON in JSON", in_json(&in_json(&around)))] {
+                let redacted = redact(&json);
+                assert_gone(&sample, &redacted, what);
+                assert!(redacted.contains(&mark), "{what}: {redacted} lacks {mark}");
+                assert!(is_json(&redacted), "{what}: {redacted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_lookalike_is_touched() {
+    let all = lookalikes();
+    for text in all.iter().chain([&all.join("\n"), &all.join(" ")]) {
+        assert_eq!(redact(text), *text);
+        assert!(matches!(redact(text), Cow::Borrowed(_)));
+        let json = in_json(text);
+        assert_eq!(redact(&json), json);
+    }
+}
+
+#[test]
+fn a_cut_leaves_nothing_of_a_secret_and_is_the_cut_of_the_whole() {
+    for sample in samples() {
+        for text in [sample.text.clone(), format!("für {} danach, und mehr Text", sample.text), in_json(&sample.text)]
         {
-            let text = format!("{left}{before}{secret}{behind}{right}");
-            assert_eq!(redact(&text), format!("{left}{before}{mark}{behind}{right}"), "{text}");
+            let whole = redact(&text);
+            for bytes_max in 0..text.len() + 20 {
+                let (cut, is_cut) = redact_to(&text, bytes_max);
+                assert_gone(&sample, &cut, &format!("cut at {bytes_max}"));
+                assert_eq!(cut, whole[..whole.floor_char_boundary(bytes_max)], "{} at {bytes_max}", sample.kind);
+                assert_eq!(is_cut, cut.len() < whole.len(), "{} at {bytes_max}", sample.kind);
+            }
         }
     }
 }
 
 #[test]
-fn what_looks_like_a_secret_and_is_none_stays_as_it_is() {
-    let look_alikes = look_alikes();
-    assert!(look_alikes.len() >= 60, "{}", look_alikes.len());
-    for text in look_alikes {
-        assert_eq!(redact(&text), text);
-        let quoted = serde_json::json!({ "text": text }).to_string();
-        assert_eq!(redact(&quoted), quoted);
-    }
-}
-
-#[test]
-fn nothing_of_a_secret_is_left_wherever_a_text_is_cut() {
-    for (_, before, secret, behind) in secrets() {
-        let text = format!("lead {before}{secret}{behind} {}", "tail ".repeat(400));
-        for max in 0..text.len().min(before.len() + secret.len() + 40) {
-            let (short, was_cut) = head(&text, max);
-            assert!(short.len() <= max && was_cut, "{max}: {short}");
-            assert!(!leaks(&short, &secret), "{max}: {short}");
+fn to_redact_twice_is_to_redact_once() {
+    for sample in samples() {
+        for text in [sample.text.clone(), in_json(&sample.text)] {
+            let once = redact(&text).into_owned();
+            assert_eq!(redact(&once), once);
         }
     }
+    // As a whole too dull to be a key; what is left of it before the mark would not be.
+    let dull = format!("sk-aaaa1bbbb2cccc3dddd4-xai{}{}", "-", "a".repeat(44));
+    let once = redact(&dull).into_owned();
+    assert_eq!(once, "sk-aaaa1bbbb2cccc3dddd4-[redacted:xai-key]");
+    assert_eq!(redact(&once), once);
 }
 
 #[test]
-fn a_text_is_cut_between_characters_and_says_so() {
-    for (text, max, short, was_cut) in [
-        ("abc", 3, "abc", false),
-        ("abc", 2, "ab", true),
-        ("aé", 2, "a", true),
-        ("\u{1f600}", 3, "", true),
-        ("x", 0, "", true),
+fn a_field_whose_name_tells_a_secret_is_one_as_a_whole() {
+    for (name, value, expected) in [
+        ("password", "hunter2xyz", "[redacted:password]"),
+        ("db.password", "Tr0ub4dor&3 \"x\"", "Tr0ub4dor&3 \"x\""),
+        ("Api-Key", "a1b2c3d4e5f6g7h8", "[redacted:api-key]"),
+        ("error.access_token", "a1b2c3d4e5f6g7h8", "[redacted:token]"),
+        ("password", "required", "required"),
+        ("token", "1200", "1200"),
+        ("tokens", "a1b2c3d4e5f6g7h8", "a1b2c3d4e5f6g7h8"),
+        ("note", "a1b2c3d4e5f6g7h8", "a1b2c3d4e5f6g7h8"),
+        ("note", "password=hunter2xyz", "password=[redacted:password]"),
+        ("password", "[redacted:password]", "[redacted:password]"),
     ] {
-        assert_eq!(head(text, max), (Cow::Borrowed(short), was_cut));
+        assert_eq!(redact_value(name, value, 100), (expected.into(), false), "{name}: {value}");
     }
-    let secret = format!("ghp_{}", "a1".repeat(18));
-    assert_eq!(head(&secret, 40), (Cow::Owned("[redacted:github-token]".to_owned()), false));
+    assert_eq!(redact_value("password", "hunter2xyz", 5), ("[reda".into(), true));
+    assert_eq!(redact_value("password", &"hunter2xyz".repeat(100), 100).0, "[redacted:password]");
 }
 
 #[test]
-fn what_was_redacted_once_stays_as_it_is() {
-    for (kind, before, _, behind) in secrets() {
-        let text = format!("{before}[redacted:{kind}]{behind}");
-        assert_eq!(redact(&text), text);
+fn a_secret_behind_an_escape_is_found_and_the_escape_stays() {
+    let token = format!("npm{}{}", "_", "a1B2c3D4e5F6".repeat(3));
+    for (before, kept) in [
+        ("\\n", "\\n"),
+        ("\\u0022", "\\u0022"),
+        ("key%3D", "key%3D"),
+        ("\u{1b}[1;32m", "\u{1b}[1;32m"),
+        ("\\\\", "\\\\"),
+    ] {
+        assert_eq!(redact(&format!("{before}{token}")), format!("{kept}[redacted:npm-token]"));
     }
+    // The line feed stays, and so does the JSON.
+    assert_eq!(redact(&format!("\"x\\{token}\"")), "\"x\\n[redacted:npm-token]\"");
+    assert_eq!(redact(&format!("x{token}")), format!("x{token}"), "a word of its own that ends so");
 }
 
-#[test]
-fn json_stays_json_and_a_member_is_known_by_its_name() {
-    for (_, before, secret, behind) in secrets() {
-        let text = format!("{before}{secret}{behind}");
-        let json =
-            serde_json::json!({ "a": [text, { "b": format!("{{\"c\":{}}}", serde_json::json!(text)) }] }).to_string();
-        let redacted = redact(&json);
-        serde_json::from_str::<serde_json::Value>(&redacted).unwrap_or_else(|e| panic!("{e}: {redacted}"));
-        assert!(!leaks(&redacted, &secret), "{redacted}");
-    }
-    let json = r#"{"user":"u","password":"correct horse","nested":"{\"api_key\":\"abcd1234efgh5678\"}"}"#;
-    let wanted = r#"{"user":"u","password":"[redacted:password]","nested":"{\"api_key\":\"[redacted:secret]\"}"}"#;
-    assert_eq!(redact(json), wanted);
-    let number = r#"{"password":12345678,"token": 1e23456789012345,"secret":[1]}"#;
-    assert_eq!(redact(number), number);
-}
+/// The worst there is of each kind.
+const MEGABYTES: [&str; 5] = ["sk-", "-----BEGIN", "Bearer ", "token=", "eyJhbGciOiJIUzI1NiJ9."];
 
 #[test]
-fn any_text_is_looked_at_once_and_never_panics() {
-    for part in [
+fn the_work_is_in_proportion_to_the_text_whatever_it_is() {
+    for unit in [
         "sk-",
-        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN",
         "-----BEGIN ",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\"",
+        "-",
         "Bearer ",
-        "token=",
+        "bearer Bearer",
+        "Basic ",
+        "basic dXNlcjpwYXNz",
         "eyJ.",
-        "a://",
-        "1234567890:",
-        "SG.",
+        "eyJ-",
+        "eyJ",
+        "eyJhbGciOiJIUzI1NiJ9.",
+        "eyJhbGciOiJIUzI1NiJ9_.x.",
+        "token=",
+        "token='",
+        "token=`'",
+        "token=\"",
+        "\"token\":",
+        "token = A1b2C3d4E5f6G7(",
+        "token=A1b2C3d4E5f6G7",
+        "=",
+        ":",
         "--token ",
+        "--token --",
+        "--token=",
+        "a://b:c",
+        "://u:p@",
+        "a://u@",
+        "@",
+        "://",
+        "\\",
+        "\\\\n",
+        "\\\"token\\\":",
+        "ghp_",
+        "_",
+        "1234567890:AA",
         "M.",
-        "é=",
-        "\"",
+        "MTA5ODc2NTQzMjEwOTg3NjU0Mw.",
+        "....",
+        "AKIA",
+        "SK",
+        "dapi",
+        "AIza",
+        "xoxb-1-",
+        "hooks.slack.com/services/",
+        "[redacted:",
+        "token=[redacted:",
+        "é",
+        "a1B2-c3D4_",
+        "m[1;1m",
+        "%3D",
+        "p",
+        "b",
+        "api_key.",
     ] {
-        let text = part.repeat((2 << 20) / part.len());
-        // A text of two million bytes that were looked at for each other would not end within a test.
-        let _redacted = redact(&text);
-    }
-    let mut random = fastrand::Rng::with_seed(7);
-    let secrets = secrets();
-    for _ in 0..20_000 {
-        let (_, before, secret, behind) = &secrets[random.usize(..secrets.len())];
-        let mut text: Vec<char> = format!("{before}{secret}{behind}").chars().collect();
-        for _ in 0..random.usize(1..6) {
-            let at = random.usize(..text.len());
-            text[at] = *random.choice(&['"', '\\', '-', '.', '=', ':', ' ', 'é', '\u{1f600}', 'A', '7']).unwrap();
+        let bytes = if MEGABYTES.contains(&unit) { 1 << 20 } else { 1 << 15 };
+        for text in [unit.repeat(bytes / unit.len()), format!("{}{unit}", "A1b2".repeat(1 << 13))] {
+            let steps = steps_of(|| drop(redact(&text)));
+            assert!(steps <= 200 * text.len(), "{unit:?}: {} steps a byte", steps / text.len());
         }
-        let text: String = text.into_iter().collect();
+    }
+}
+
+#[test]
+fn of_a_long_text_only_what_is_kept_is_looked_at() {
+    let text = "The quick brown fox; key: value. ".repeat(1 << 16);
+    assert!(steps_of(|| drop(redact_to(&text, 1000))) < 10_000);
+}
+
+fn steps_of(work: impl FnOnce()) -> usize {
+    STEPS.set(0);
+    work();
+    STEPS.get()
+}
+
+#[test]
+fn whatever_the_text_nothing_panics_json_stays_json_and_twice_is_once() {
+    let pieces: Vec<String> =
+        samples().into_iter().flat_map(|sample| [sample.text.clone(), sample.parts[0].clone()]).collect();
+    let glue = [
+        "",
+        " ",
+        "\n",
+        "\"",
+        "'",
+        "`",
+        "\\",
+        "=",
+        ":",
+        ": \"",
+        "://",
+        "@",
+        "-",
+        "--",
+        "_",
+        ".",
+        "[",
+        "(",
+        "&",
+        "%3D",
+        "ü",
+        "token",
+        "password",
+        "api_key",
+        "Bearer ",
+        "basic ",
+        "sk-",
+        "ghp_",
+        "eyJ",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----END",
+        "[redacted:x]",
+        "A1b2C3d4E5f6",
+        "1234567890",
+        "\u{1b}[1m",
+        "null",
+        "true",
+        "\u{1}",
+        "n",
+        "m",
+    ];
+    let mut random = fastrand::Rng::with_seed(0x5ec_2e7);
+    for round in 0..20_000 {
+        let mut text = String::new();
+        for _ in 0..random.usize(1..8) {
+            let piece = &pieces[random.usize(..pieces.len())];
+            let from = piece.floor_char_boundary(random.usize(..=piece.len()));
+            let to = piece.floor_char_boundary(random.usize(from..=piece.len())).max(from);
+            match random.u8(..4) {
+                0 => text.push_str(piece),
+                1 => text.push_str(&piece[from..to]),
+                _ => text.push_str(glue[random.usize(..glue.len())]),
+            }
+        }
         let once = redact(&text).into_owned();
-        let json = serde_json::json!({ "k": text }).to_string();
-        serde_json::from_str::<serde_json::Value>(&redact(&json)).unwrap_or_else(|e| panic!("{e}: {json}"));
-        assert_eq!(redact(&once), once, "{text}");
+        assert_eq!(redact(&once), once, "round {round}: {text:?}");
+        let max = random.usize(..=text.len());
+        assert_eq!(redact_to(&text, max).0, once[..once.floor_char_boundary(max)], "round {round}: {text:?} at {max}");
+        let json = serde_json::json!({ "a": [text], &text: text }).to_string();
+        let redacted = redact(&json);
+        assert!(is_json(&redacted), "round {round}: {json} became {redacted}");
+        assert_eq!(redact(&redacted), redacted, "round {round}: {json}");
     }
 }

@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::event::EventId;
 use crate::link::{AgentEnded, AgentFacts, Order, PROGRAM_BYTES_MAX};
 use crate::notify::Notify;
+use crate::redact::redact_to;
 
 use child::Program;
 use end::{End, NOT_EXECUTABLE, NOT_FOUND};
@@ -366,10 +367,10 @@ impl Run {
         }
     }
 
-    /// The agent's program without its arguments: those may hold secrets.
+    /// The agent's program without its arguments, and without what is no name: those may hold secrets.
     fn program(&self) -> String {
         let program = self.call.command[0].to_string_lossy();
-        program[..program.floor_char_boundary(PROGRAM_BYTES_MAX)].to_owned()
+        redact_to(&program, PROGRAM_BYTES_MAX).0.into_owned()
     }
 }
 

@@ -1,148 +1,175 @@
-//! No secret is in the file, whichever door it came by, and what only looks like one is there as it was sent.
+//! That no secret gets into the database, whichever way it comes: the corpus of tests/data/redaction, posted to the real
+//! program in every field that takes text.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::support::client::Client;
 use crate::support::dir::TempDir;
+use crate::support::read_only;
 use crate::support::sidecar::{NO_SAMPLES, Sidecar};
-use crate::support::{PATIENCE, read_only};
 
-/// Lines of a file of tests/data/redaction, as src/redact/tests.rs reads them.
-fn corpus(name: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/redaction").join(name);
-    let text = fs::read_to_string(path).unwrap();
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.replace('~', "").replace("\\n", "\n")).collect()
-}
-
-/// What a producer says, and the secret in it.
-fn secrets() -> Vec<(String, String)> {
-    let parts = |line: &String| {
-        let (_, text) = line.split_once('\t').unwrap();
-        let (before, rest) = text.split_once('⟦').unwrap();
-        let (secret, behind) = rest.split_once('⟧').unwrap();
-        (format!("{before}{secret}{behind}"), secret.to_owned())
-    };
-    corpus("secrets.txt").iter().map(parts).collect()
-}
-
-/// An attribute of OTLP/JSON.
-fn attribute(key: &str, text: &str) -> Value {
-    json!({ "key": key, "value": { "stringValue": text } })
-}
-
-/// The number of a span makes its id.
-fn span(number: usize, text: &str) -> Value {
-    json!({
-        "traceId": format!("{number:032x}"), "spanId": format!("{number:016x}"), "name": text,
-        "startTimeUnixNano": "1795452032307000000", "endTimeUnixNano": "1795452032317000000",
-        "status": { "code": 2, "message": text },
-        "attributes": [
-            attribute("gen_ai.request.model", "m"), attribute("gen_ai.operation.name", "chat"), attribute("note", text),
-            attribute("gen_ai.conversation.id", text), attribute("gen_ai.input.messages", text),
-            { "key": "list", "value": { "arrayValue": { "values": [{ "stringValue": text }] } } },
-            { "key": "gen_ai.output.messages", "value": { "arrayValue": { "values": [{ "stringValue": text }] } } },
-        ],
-        "events": [{ "name": "exception", "attributes": [
-            attribute("exception.type", text), attribute("exception.message", text),
-            attribute("exception.stacktrace", text), attribute("more", text),
-        ] }],
-    })
-}
-
-/// The same text through every door, in every place.
-fn post_everywhere(sidecar: &Sidecar, texts: &[&str]) {
-    let mut client = sidecar.client();
-    let mut post = |path: &str, body: Value, status: u16| {
-        let answer = client.post(path, "application/json", body.to_string().as_bytes()).unwrap();
-        assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(&answer.body));
-    };
-    let traces: Vec<Value> = texts
-        .iter()
-        .map(|text| {
-            json!({ "model": text, "provider": text, "input_text": text, "output": [{ "content": text }], "error_message": text,
-                    "conversation_id": text, "error_type": text, "attributes": { "a": text, "b": { "c": [text] } }, "user_id": text })
-        })
-        .collect();
-    post("/v1/traces", json!(traces), 202);
-    let events: Vec<Value> = texts
-        .iter()
-        .map(|text| json!({ "name": text, "body": text, "data": { "k": text }, "body2": { "x": text } }))
-        .collect();
-    post("/v1/events", json!(events), 202);
-    let errors: Vec<Value> = texts
-        .iter()
-        .map(|text| json!({ "message": text, "stack": text, "error_type": text, "component": text, "fingerprint": text, "x": text }))
-        .collect();
-    post("/v1/errors", json!(errors), 202);
-    let spans: Vec<Value> = texts.iter().enumerate().map(|(number, text)| span(number + 1, text)).collect();
-    post("/v1/traces", json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": spans }] }] }), 200);
-    let records: Vec<Value> = texts
-        .iter()
-        .map(|text| json!({ "severityNumber": 17, "body": { "stringValue": text }, "attributes": [attribute("note", text)] }))
-        .collect();
-    post("/v1/logs", json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": records }] }] }), 200);
-}
+/// What must not be stored is looked for in pieces of so many bytes.
+const PIECE_BYTES: usize = 8;
 
 #[test]
-fn no_secret_is_in_the_file_whichever_door_it_came_by() {
+fn no_secret_of_the_corpus_is_in_the_database_and_no_lookalike_is_missing() {
     let dir = TempDir::new("redaction");
     let db = dir.join("trace.db");
-    let mut sidecar = Sidecar::start(&db, &[NO_SAMPLES, ("TRACE_CAPTURE_TEXT", "all")]);
-    let secrets = secrets();
-    assert!(secrets.len() >= 60, "{}", secrets.len());
-    let texts: Vec<&str> = secrets.iter().map(|(text, _)| text.as_str()).collect();
-    post_everywhere(&sidecar, &texts);
-    let count = |conn: &rusqlite::Connection, table: &str| -> i64 {
-        conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
-    };
-    {
-        let conn = read_only(&db);
-        let rows = ["llm_traces", "custom_events", "error_events"].map(|table| count(&conn, table));
-        let sent = texts.len() as i64;
-        assert_eq!(rows, [2 * sent, sent, 3 * sent]);
-        let marked =
-            "SELECT count(*) FROM llm_traces WHERE input_text LIKE '%[redacted:%' AND output_text LIKE '%[redacted:%'";
-        assert_eq!(conn.query_row(marked, [], |row| row.get::<_, i64>(0)).unwrap(), 2 * sent);
+    let env = [NO_SAMPLES, ("TRACE_CAPTURE_TEXT", "all"), ("TRACE_LOG", "debug")];
+    let (secrets, lookalikes) = (secrets(), lookalikes());
+    let sidecar = Sidecar::start(&db, &env);
+    let mut client = sidecar.client();
+    let texts: Vec<&str> =
+        secrets.iter().map(|(text, _)| text.as_str()).chain(lookalikes.iter().map(String::as_str)).collect();
+    for text in &texts {
+        post_everywhere(&mut client, text);
     }
-    let mut bytes = fs::read(db.with_extension("db-wal")).unwrap_or_default();
-    sidecar.signal(Signal::SIGTERM);
-    assert_eq!(sidecar.exit_within(PATIENCE), Some(0), "{}", sidecar.log());
-    bytes.extend(fs::read(&db).unwrap());
-    for (text, secret) in &secrets {
-        for part in secret.split('\n').filter(|part| part.len() >= 8 && !part.starts_with("-----")) {
-            let found = bytes.windows(part.len()).any(|window| window == part.as_bytes());
-            assert!(!found, "{part} of {text:?} is in the file");
+    let refused = client.fetch(&format!("/{}", secrets[0].0)).unwrap();
+    assert_eq!(refused.status, 404);
+    let health = client.fetch("/health").unwrap();
+    let rows = [("llm_traces", 3), ("custom_events", 1), ("error_events", 5)];
+    for (table, each) in rows {
+        assert_eq!(health.json()["database"]["rows"][table]["stored"], (texts.len() * each) as u64, "{table}");
+    }
+
+    // Once with the write-ahead log beside the file, once when all is in the file.
+    let mut stored = files_of(&db);
+    stored.extend(health.body);
+    stored.extend(sidecar.log().into_bytes());
+    sidecar.stop();
+    stored.extend(files_of(&db));
+    let places = places_of_pieces(&stored);
+    for (text, parts) in &secrets {
+        for part in parts {
+            for piece in part.as_bytes().windows(PIECE_BYTES) {
+                assert!(!places.contains_key(piece), "{:?} of {text:?} is stored", String::from_utf8_lossy(piece));
+            }
         }
     }
-    assert!(!secrets.iter().any(|(_, secret)| sidecar.log().contains(secret)), "{}", sidecar.log());
+    let columns = columns_of(&db);
+    for text in &lookalikes {
+        let missing: Vec<&str> =
+            columns.iter().filter(|(_, texts)| !texts.contains(text)).map(|(name, _)| *name).collect();
+        assert!(missing.is_empty(), "{text:?} is not in {missing:?}");
+    }
 }
 
-#[test]
-fn what_looks_like_a_secret_is_stored_as_it_was_sent() {
-    let dir = TempDir::new("look-alikes");
-    let db = dir.join("trace.db");
-    let sidecar = Sidecar::start(&db, &[NO_SAMPLES, ("TRACE_CAPTURE_TEXT", "all")]);
-    let texts = corpus("look-alikes.txt");
-    post_everywhere(&sidecar, &texts.iter().map(String::as_str).collect::<Vec<_>>());
-    let conn = read_only(&db);
-    for (column, table) in [
-        ("input_text", "llm_traces"),
-        ("error_message", "llm_traces"),
-        ("body", "custom_events"),
-        ("message", "error_events"),
-    ] {
-        for text in &texts {
-            let sql = format!("SELECT count(*) FROM {table} WHERE {column} = ?1");
-            let rows: i64 = conn.query_row(&sql, [text], |row| row.get(0)).unwrap();
-            assert!(rows > 0, "{table}.{column} has no {text:?}");
-        }
-        let marked = format!(
-            "SELECT count(*) FROM {table} WHERE {column} LIKE '%[redacted:%' OR attributes LIKE '%[redacted:%'"
-        );
-        assert_eq!(conn.query_row(&marked, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "{table}");
+/// Posts the text in every field of every door that takes text: three calls, an event, an error, a span
+/// that is no call, and two records of logs.
+fn post_everywhere(client: &mut Client, text: &str) {
+    let nested = json!({ "list": [text, { "of": text }], text: 1, "a": { "b": text } });
+    let call = json!({
+        "model": text, "provider": text, "response_model": text, "operation": text, "agent_name": text, "agent_id": text,
+        "user_id": text, "conversation_id": text, "response_id": text, "finish_reason": text, "channel": text, "trigger": text,
+        "service_name": text, "input_text": text, "output_text": [{ "role": "assistant", "content": text }],
+        "error_type": text, "error_message": text, "attributes": { "text": text, "nested": nested },
+    });
+    let event = json!({ "name": text, "body": text, "data": { "text": text, "nested": nested }, text: text });
+    let error = json!({ "message": text, "type": text, "stack": format!("Error\n at {text}"), "component": text, "fingerprint": text,
+        "attributes": { "text": text } });
+    for (path, body, status) in [("/v1/traces", call, 202), ("/v1/events", event, 202), ("/v1/errors", error, 202)] {
+        let answer = client.post(path, "application/json", body.to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, status, "{text}: {:?}", String::from_utf8_lossy(&answer.body));
     }
+    let string = |key: &str| json!({ "key": key, "value": { "stringValue": text } });
+    let list = json!({ "arrayValue": { "values": [{ "stringValue": text }, { "kvlistValue": { "values": [string("inner")] } }] } });
+    let names = [
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.provider.name",
+        "gen_ai.response.id",
+        "gen_ai.conversation.id",
+        "gen_ai.agent.name",
+        "user.id",
+        "gen_ai.input.messages",
+        "error.type",
+        "openclaw.channel",
+        "text",
+        text,
+    ];
+    let mut attributes: Vec<Value> = names.iter().map(|name| string(name)).collect();
+    attributes.push(json!({ "key": "gen_ai.output.messages", "value": list }));
+    attributes.push(json!({ "key": "list", "value": list }));
+    attributes.push(json!({ "key": "gen_ai.operation.name", "value": { "stringValue": "chat" } }));
+    let exception =
+        json!({ "name": "exception", "attributes": [string("exception.message"), string("exception.stacktrace")] });
+    let span = |status: Value| {
+        json!({
+            "traceId": hex(16), "spanId": hex(8), "name": text, "startTimeUnixNano": "1795000000000000000",
+            "endTimeUnixNano": "1795000000500000000", "attributes": attributes, "events": [exception], "status": status,
+        })
+    };
+    let ignored = json!({ "traceId": hex(16), "spanId": hex(8), "name": text });
+    let spans = json!([span(json!({ "code": 2, "message": text })), span(json!({ "code": 2 })), ignored]);
+    let body = json!({ "resourceSpans": [{
+        "resource": { "attributes": [string("service.name"), string("host.name")] }, "scopeSpans": [{ "spans": spans }]
+    }] });
+    let answer = client.post("/v1/traces", "application/json", body.to_string().as_bytes()).unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]), "{text}");
+    let record = |body: Value| json!({ "timeUnixNano": "1795000000000000000", "severityNumber": 17, "body": body, "attributes": [string("text"), string(text)] });
+    let records = json!([record(json!({ "stringValue": text })), record(list)]);
+    let body = json!({ "resourceLogs": [{
+        "resource": { "attributes": [string("service.name")] }, "scopeLogs": [{ "scope": { "name": text }, "logRecords": records }]
+    }] });
+    let answer = client.post("/v1/logs", "application/json", body.to_string().as_bytes()).unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]), "{text}");
+}
+
+/// The texts with a secret, and what of each must not be stored.
+fn secrets() -> Vec<(String, Vec<String>)> {
+    let lines = include_str!("../data/redaction/secrets").lines();
+    let secrets = lines.map(|line| {
+        let text = line.split_once('\t').unwrap().1.replace("{}", "").replace('⏎', "\n");
+        let parts = text.split("<<").skip(1).map(|rest| rest.split_once(">>").unwrap().0.to_owned()).collect();
+        (text.replace("<<", "").replace(">>", ""), parts)
+    });
+    secrets.collect()
+}
+
+fn lookalikes() -> Vec<String> {
+    include_str!("../data/redaction/lookalikes").lines().map(|line| line.replace('⏎', "\n")).collect()
+}
+
+/// The database and its write-ahead log, as bytes.
+fn files_of(db: &Path) -> Vec<u8> {
+    let log = db.with_extension("db-wal");
+    [fs::read(db).unwrap(), fs::read(log).unwrap_or_default()].concat()
+}
+
+fn places_of_pieces(bytes: &[u8]) -> HashMap<&[u8], usize> {
+    bytes.windows(PIECE_BYTES).enumerate().map(|(at, piece)| (piece, at)).collect()
+}
+
+/// Of columns that take a text as it is: what is stored in them.
+fn columns_of(db: &Path) -> Vec<(&'static str, Vec<String>)> {
+    let db = read_only(db);
+    let queries = [
+        ("input_text", "SELECT input_text FROM llm_traces WHERE source = 'native'"),
+        ("otlp input_text", "SELECT input_text FROM llm_traces WHERE source <> 'native'"),
+        ("error_message", "SELECT error_message FROM llm_traces"),
+        ("model", "SELECT request_model FROM llm_traces"),
+        ("attributes", "SELECT attributes ->> 'text' FROM llm_traces WHERE source = 'native'"),
+        ("nested", "SELECT attributes ->> '$.nested.list[1].of' FROM llm_traces WHERE source = 'native'"),
+        ("otlp attributes", "SELECT attributes ->> 'text' FROM llm_traces WHERE source <> 'native'"),
+        ("otlp list", "SELECT attributes ->> '$.list[0]' FROM llm_traces WHERE source <> 'native'"),
+        ("body", "SELECT body FROM custom_events"),
+        ("message", "SELECT message FROM error_events"),
+    ];
+    let texts = |query| -> Vec<String> {
+        let mut statement = db.prepare(query).unwrap();
+        statement
+            .query_map([], |row| row.get::<_, Option<String>>(0))
+            .unwrap()
+            .filter_map(|text| text.unwrap())
+            .collect()
+    };
+    queries.map(|(name, query)| (name, texts(query))).into()
+}
+
+fn hex(bytes: usize) -> String {
+    (0..bytes).map(|_| format!("{:02x}", fastrand::u8(1..))).collect()
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::fields::Extra;
 use super::value::{compact, push_string};
-use crate::jsontext::unescape;
-use crate::redact::{self, redact};
+use crate::jsontext::{unescape, unquoted};
+use crate::redact::{redact, redact_to, redact_value};
 
 /// Keys kept: twice what a rich OTel span carries.
 const KEYS_MAX: usize = 64;
@@ -64,21 +64,18 @@ impl Writing<'_> {
             return false;
         }
         let mut value = String::new();
-        if raw.starts_with('"') && raw.len() > VALUE_BYTES_MAX {
-            let text = unescape(&raw[1..raw.len() - 1]);
-            let (text, cut) = redact::head(&text, VALUE_BYTES_MAX);
+        if let Some(inner) = unquoted(raw) {
+            let text = unescape(inner);
+            let (text, cut) = redact_value(key, &text, VALUE_BYTES_MAX);
             push_string(&text, &mut value);
             self.cut |= cut;
         } else if compact(raw, &mut value) > DEPTH_MAX || value.len() > VALUE_BYTES_MAX {
             return false;
+        } else if let Cow::Owned(redacted) = redact(&value) {
+            value = redacted;
         }
         let start = self.out.len();
         self.member(key, &value);
-        // With its name, which may say that the value is a secret.
-        if let Cow::Owned(redacted) = redact(&self.out[start..]) {
-            self.out.truncate(start);
-            self.out.push_str(&redacted);
-        }
         let fits = self.out.len() <= OBJECT_BYTES_MAX - DROPPED_BYTES_MAX;
         if !fits {
             self.out.truncate(start);
@@ -89,7 +86,7 @@ impl Writing<'_> {
 
     fn member(&mut self, key: &str, json: &str) {
         self.out.push(if self.out.is_empty() { '{' } else { ',' });
-        push_string(key, &mut self.out);
+        push_string(&redact(key), &mut self.out);
         self.out.push(':');
         self.out.push_str(json);
         self.keys += 1;
@@ -118,7 +115,7 @@ impl Writing<'_> {
             if at > 0 {
                 list.push(',');
             }
-            push_string(&redact::head(key, DROPPED_KEY_BYTES_MAX).0, &mut list);
+            push_string(&redact_to(key, DROPPED_KEY_BYTES_MAX).0, &mut list);
             if list.len() > DROPPED_BYTES_MAX - RESERVE {
                 list.truncate(before);
                 let comma = if at > 0 { "," } else { "" };

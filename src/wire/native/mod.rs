@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 
 use crate::config::TextConfig;
 use crate::event::{Event, EventId, Table};
-use crate::redact;
+use crate::redact::redact_to;
 
 use fields::{Fields, each_field, each_item};
 use names::Names;
@@ -141,7 +141,7 @@ struct Invalid {
 
 impl Invalid {
     fn new(field: impl Into<Cow<'static, str>>, wanted: &str, found: &str) -> Invalid {
-        let (found, cut) = redact::head(found, SHOWN_BYTES_MAX);
+        let (found, cut) = redact_to(found, SHOWN_BYTES_MAX);
         let more = if cut { "..." } else { "" };
         Invalid { field: field.into(), message: format!("expected {wanted}, got {found}{more}") }
     }

@@ -10,7 +10,7 @@ use super::{Context, Invalid};
 use crate::clock;
 use crate::config::Capture;
 use crate::event::{EventId, PicoUsd, Severity, Table};
-use crate::redact;
+use crate::redact::redact_to;
 
 /// Bytes of a name or an id: longer ones name nothing.
 const NAME_BYTES_MAX: usize = 1 << 10;
@@ -178,10 +178,10 @@ impl<'a> Row<'a, '_> {
 
     /// Without its secrets, and no longer than that.
     fn cut(&mut self, text: Cow<'a, str>, bytes_max: usize) -> Box<str> {
-        let (head, cut) = redact::head(&text, bytes_max);
+        let (kept, cut) = redact_to(&text, bytes_max);
         self.truncated |= cut;
-        let is_whole = matches!(&head, Cow::Borrowed(head) if head.len() == text.len());
-        if is_whole { text.into_owned().into_boxed_str() } else { head.into_owned().into_boxed_str() }
+        let is_whole = matches!(&kept, Cow::Borrowed(kept) if kept.len() == text.len());
+        if is_whole { text.into_owned().into_boxed_str() } else { kept.into() }
     }
 }
 

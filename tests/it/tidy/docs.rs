@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use openclaw_trace::cmd::help;
 use openclaw_trace::config::{VARIABLES, VARIABLES_IN_README, Variable};
+use openclaw_trace::redact::kinds;
 
 use super::source::{Source, files_below, root, sources, words};
 
@@ -101,6 +102,15 @@ fn every_field_of_health_is_documented() {
         let named = ["`", "."].iter().any(|before| part.contains(&format!("{before}{field}`")));
         assert!(named, "docs/wire.md does not say what {field} is");
     }
+}
+
+#[test]
+fn every_kind_of_secret_is_documented_in_order() {
+    let wire = page("docs/wire.md");
+    let rows = section(&wire, "## Secrets").lines().filter(|line| line.starts_with("| `"));
+    let documented: Vec<&str> =
+        rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    assert_eq!(documented, kinds());
 }
 
 #[test]

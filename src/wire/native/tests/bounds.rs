@@ -35,6 +35,35 @@ fn texts_are_kept_as_configured_and_cut_on_a_character() {
 }
 
 #[test]
+fn a_secret_is_known_by_its_name_and_by_itself_wherever_it_stands() {
+    let token = format!("ghp{}{}", "_", "a1B2c3D4e5F6".repeat(3));
+    let event = custom(
+        &r#"{"name":"n TOKEN","body":{"args":["--token","a1B2c3D4e5F6"]},"password":"hunter2xyz","TOKEN":"TOKEN",
+             "data":{"inner":{"password":"hunter2xyz","n":1},"text":"{\"api_key\":\"a1B2c3D4e5F6\"}"}}"#
+            .replace("TOKEN", &token),
+    );
+    assert_eq!(&*event.name, "n [redacted:github-token]");
+    assert_eq!(event.body.as_deref(), Some(r#"{"args":["--token","[redacted:token]"]}"#));
+    let attributes: serde_json::Value = serde_json::from_str(event.attributes.as_deref().unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "password": "[redacted:password]",
+        "[redacted:github-token]": "[redacted:github-token]",
+        "inner": { "password": "[redacted:password]", "n": 1 },
+        "text": "{\"api_key\":\"[redacted:api-key]\"}",
+    });
+    assert_eq!(attributes, expected);
+    for max_bytes in 0..120 {
+        let context = Context { text: TextConfig { capture: Capture::Native, max_bytes }, ..context() };
+        let body = format!(r#"{{"model":"m","prompt":"use {token} now","completion":["{token}"]}}"#);
+        let (events, _) = read_in(Table::LlmTraces, body.as_bytes(), &context).unwrap();
+        let Kind::LlmTrace(trace) = &events[0].kind else { panic!() };
+        for text in [&trace.input_text, &trace.output_text].into_iter().flatten() {
+            assert!(!text.contains("a1B2c3D4") && text.len() <= max_bytes, "{max_bytes}: {text}");
+        }
+    }
+}
+
+#[test]
 fn attributes_are_bounded_and_name_what_they_lost() {
     let many: String = (0..80).map(|n| format!(",\"k{n}\":{n}")).collect();
     let json =
