@@ -1,7 +1,7 @@
 """Writes the bodies that fuzzing starts from, and the words that it tries. Usage: seeds.py TARGET FOLDER DICTIONARY
 
-The bodies are the captures of tests/data, inflated, and for native JSON the examples of docs/wire.md; the words are the names
-that docs/wire.md has. Needs nothing but Python.
+The bodies are the captures of tests/data, inflated, and for native JSON the examples of docs/wire.md and what was found earlier;
+the words are the names that docs/wire.md has. Needs nothing but Python.
 """
 
 import gzip
@@ -25,8 +25,10 @@ def captures(ending):
 
 def examples():
     """Each is a body for every path: the target's first byte says which."""
-    for block in re.findall(r"^```json\n(.*?)^```", WIRE, re.M | re.S):
-        yield from (bytes([choice]) + block.encode() for choice in range(6))
+    found = [path.read_bytes() for path in sorted((ROOT / "tests/data/fuzz").glob("native-*.json"))]
+    blocks = [block.encode() for block in re.findall(r"^```json\n(.*?)^```", WIRE, re.M | re.S)]
+    for body in found + blocks:
+        yield from (bytes([choice]) + body for choice in range(6))
 
 
 def main():

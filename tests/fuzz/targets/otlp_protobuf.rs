@@ -34,7 +34,8 @@ fuzz_target!(|body: &[u8]| {
             check(&events, body);
         }
         Err(Fault::TooLarge { .. }) => {}
-        Err(fault @ Fault::Malformed { .. }) => assert!(theirs.is_err(), "{fault}"),
+        // Groups, which protobuf gave up before OTLP was, are refused and not skipped.
+        Err(Fault::Malformed { message }) => assert!(theirs.is_err() || message.contains("wire type"), "{message}"),
     }
     for counted in [otlp::count_logs(Encoding::Protobuf, body), otlp::count_metrics(Encoding::Protobuf, body)] {
         assert!(counted.unwrap_or(0) <= body.len() as u64, "more records than bytes");
