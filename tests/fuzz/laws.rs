@@ -1,7 +1,9 @@
 //! What must be true of every event, whatever the body that it came from.
 
+use bytes::Bytes;
 use openclaw_trace::config::{Capture, TextConfig};
 use openclaw_trace::event::{Event, Kind};
+use openclaw_trace::otlp::{self, Context, Encoding, Fault, Report, Signal, Told};
 
 /// When every request comes.
 pub const NOW_MS: i64 = 1_795_460_000_000;
@@ -9,6 +11,28 @@ pub const NOW_MS: i64 = 1_795_460_000_000;
 pub const TEXT: TextConfig = TextConfig { capture: Capture::All, max_bytes: 2048 };
 /// The most spans, records or items of one request.
 pub const ITEMS_MAX: usize = 64;
+
+/// What every signal of OTLP must keep: the same body tells the same events twice, and every record is accounted for.
+pub fn check_otlp(signal: Signal, encoding: Encoding, body: &[u8]) -> Result<Report, Fault> {
+    let context = Context { now_ms: NOW_MS, text: TEXT, records_max: ITEMS_MAX };
+    let read = || {
+        let (mut events, mut notes) = (Vec::new(), 0);
+        let report = otlp::read(signal, encoding, Bytes::copy_from_slice(body), &context, &mut |told| match told {
+            Told::Event(event) => events.push(event),
+            Told::Note(_) => notes += 1,
+        });
+        (events, notes, report)
+    };
+    let (events, notes, report) = read();
+    assert_eq!((&events, notes, &report), (&read().0, read().1, &read().2), "the same twice");
+    let report = report?;
+    let ignored: u64 = report.ignored.iter().map(|(_, count)| count).sum();
+    assert_eq!(report.records, report.taken + report.rejected + ignored, "{report:?}");
+    assert_eq!(report.rejected == 0, report.rejected_message.is_empty(), "{report:?}");
+    assert!(events.len() as u64 >= if signal == Signal::Metrics { 0 } else { report.taken }, "{report:?}");
+    check(&events, body);
+    Ok(report)
+}
 
 /// Checks all events of a body: each by itself, and what they hold together.
 pub fn check(events: &[Event], body: &[u8]) {

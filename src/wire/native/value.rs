@@ -106,25 +106,36 @@ pub(super) fn content(raw: &str) -> Cow<'_, str> {
     }
 }
 
-/// Appends the value without white space between its tokens, and with every string made storable as
-/// [`unescape`] does. Returns how deep it is nested (a number: 0).
+/// Appends the value without white space between its tokens, with every string made storable as [`unescape`] does, and
+/// with numbers beyond a double as strings: most readers refuse a whole document for one of those. Returns how deep it
+/// is nested (a number: 0).
 pub(super) fn compact(raw: &str, out: &mut String) -> usize {
     let bytes = raw.as_bytes();
     let (mut depth, mut deepest) = (0usize, 0);
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let start = at;
-        at = if byte == b'"' { string_end(bytes, at) } else { at + 1 };
+        at = match byte {
+            b'"' => string_end(bytes, at),
+            b'-' | b'0'..=b'9' => number_end(bytes, at),
+            _ => at + 1,
+        };
         match byte {
             b'"' if !raw[start..at].contains('\\') => out.push_str(&raw[start..at]),
             b'"' => push_string(&unescape(&raw[start + 1..at - 1]), out),
             b' ' | b'\t' | b'\n' | b'\r' => continue,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if byte != b'"' {
-            out.push(byte as char);
+            b'-' | b'0'..=b'9' => {
+                let is_double = raw[start..at].parse().is_ok_and(f64::is_finite);
+                if is_double { out.push_str(&raw[start..at]) } else { push_string(&raw[start..at], out) }
+            }
+            _ => {
+                match byte {
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                out.push(byte as char);
+            }
         }
         deepest = deepest.max(depth);
     }
@@ -151,6 +162,12 @@ pub(super) fn push_string(text: &str, out: &mut String) {
 
 fn is_number(raw: &str) -> bool {
     raw.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+}
+
+/// Where the number ends that starts at `start`.
+fn number_end(bytes: &[u8], start: usize) -> usize {
+    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+    start + bytes[start..].iter().take_while(|byte| is_part(byte)).count()
 }
 
 /// Where the string ends that starts at `start`, its closing quote included.
@@ -253,6 +270,7 @@ mod tests {
             (r#"{ "a b" : "c\" ]d", "e" : {"f":[null]} }"#, r#"{"a b":"c\" ]d","e":{"f":[null]}}"#, 3),
             (r#"["\u0000\ud83d","\\"]"#, "[\"\u{fffd}\u{fffd}\",\"\\\\\"]", 1),
             (r#""\u0001\u001f""#, r#""\u0001\u001f""#, 0),
+            ("[-0.5e-3,1e308,-1.8E308,1e929]", r#"[-0.5e-3,1e308,"-1.8E308","1e929"]"#, 1),
         ] {
             let mut out = String::new();
             assert_eq!(compact(raw, &mut out), depth, "{raw}");
