@@ -101,8 +101,7 @@ pub(super) const TABLE: &[Line] = &[
         ("llm.request.model_name", Text),
         ("ai.model.id", Text),
         ("llm.invocation_parameters", JsonModel),
-        ("llm.model_name", Text),
-        ("embedding.model_name", Text),
+        ("embedding.invocation_parameters", JsonModel),
         ("langfuse.observation.model.name", Text),
         ("model", Text),
     ]),
@@ -111,6 +110,9 @@ pub(super) const TABLE: &[Line] = &[
         ("llm.response.model_name", Text),
         ("llm.response.model", Text),
         ("ai.response.model", Text),
+        // Of OpenInference, which keeps the model that was asked for in its parameters.
+        ("llm.model_name", Text),
+        ("embedding.model_name", Text),
     ]),
     (Column::CalledModel, &[
         ("gen_ai.request.model", Text),
@@ -211,6 +213,7 @@ pub(super) const TABLE: &[Line] = &[
         ("ai.response.finishReason", Text),
         ("gen_ai.response.stop_reason", Text),
         ("gen_ai.finishReason", Text),
+        ("anthropic.message.stop_reason", Text),
     ]),
     (Column::ResponseId, &[
         ("gen_ai.response.id", Text),
@@ -333,6 +336,7 @@ pub(super) const CONTENT: &[&str] = &[
     "ai.toolCall.result",
     "ai.value",
     "embedding.embeddings",
+    "embedding.invocation_parameters",
     "embedding.text",
     "exception.stacktrace",
     "gcp.vertex.agent.llm_",
