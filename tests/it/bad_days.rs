@@ -265,7 +265,6 @@ const THREADS_MAX: usize = 5;
 /// The attack is over: what it has cost, and a POST.
 fn check_after_attack(sidecar: &Sidecar) {
     let bytes = sidecar.memory_high_water_bytes();
-    eprintln!("{}", std::fs::read_to_string(format!("/proc/{}/status", sidecar.pid())).unwrap());
     eprintln!("memory: {bytes} bytes at most, {} threads", sidecar.threads());
     assert!(bytes <= MEMORY_MAX_BYTES, "{bytes} bytes of memory");
     // While many connections end, one more may still be one too many.
