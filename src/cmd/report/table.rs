@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::width::{cut, plain, width};
+use crate::event::Verdict;
 use crate::summary::{Line, OTHER, ServiceCoverage, Summary};
 
 /// What a terminal has, and a mail.
@@ -39,6 +40,9 @@ fn nothing(summary: &Summary) -> String {
     match &summary.recorded_since {
         Some(first) => {
             format!("No call is in this time. There are calls from {} UTC on:\nwiden it with --since.\n", minute(first))
+        }
+        None if summary.coverage.iter().any(|service| !is_unknown(service)) => {
+            "No call was recorded yet, of those that an agent has counted:\n\n".to_owned()
         }
         None => "Nothing was recorded yet. To connect an agent, send its telemetry to a sidecar:\n\
                  \n  OpenClaw   diagnostics.otel: enabled, traces and metrics true, protocol\n\
@@ -93,21 +97,29 @@ fn budget_line(summary: &Summary) -> String {
     format!("{spent} of {limit} on {}, {} %{crossed}", budget.day, budget.percent)
 }
 
+fn is_unknown(service: &ServiceCoverage) -> bool {
+    service.verdict == Verdict::Unknown.as_str()
+}
+
 /// A line for every service; one for all that have nothing to compare with.
 fn coverage(services: &[ServiceCoverage]) -> Vec<(&'static str, String)> {
     let name = |service: &ServiceCoverage| match service.service_name.as_str() {
         "" => "a service without a name".to_owned(),
         name => plain(name).into_owned(),
     };
-    let (unknown, known): (Vec<_>, Vec<_>) = services.iter().partition(|service| service.ratio.is_none());
+    let (unknown, known): (Vec<_>, Vec<_>) = services.iter().partition(|service| is_unknown(service));
     let mut lines: Vec<String> = known
         .iter()
         .map(|service| match (&service.reason, service.ratio) {
             (Some(reason), _) => format!("{}: {reason}", name(service)),
-            (None, ratio) => {
-                let percent = (ratio.unwrap_or_default() * 100.0).round();
-                let verdict = &service.verdict;
+            (None, Some(ratio)) => {
+                let (verdict, percent) = (&service.verdict, (ratio * 100.0).round());
                 format!("{}: {verdict}, rows have {percent} % of the tokens that it counted itself", name(service))
+            }
+            (None, None) => {
+                let (verdict, calls) = (&service.verdict, service.row_calls);
+                let counted = counted(service.reported_calls, "call", "calls");
+                format!("{}: {verdict}, {calls} in rows of {counted} that it counted itself", name(service))
             }
         })
         .collect();
@@ -335,6 +347,7 @@ fn duration(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Coverage;
     use crate::summary::{DayBudget, Percentiles};
 
     fn line(model: &str) -> Line {
@@ -475,5 +488,20 @@ mod tests {
             "{never}"
         );
         assert!(never.lines().all(|line| width(line) <= WIDTH), "{never}");
+    }
+
+    #[test]
+    fn calls_that_only_a_counter_knows_are_not_unknown() {
+        let counted = Coverage { service_name: "g".into(), reported_calls: 3, ..Coverage::default() };
+        let text = |counted: &Coverage| {
+            let coverage = vec![ServiceCoverage::of(counted)];
+            text(&Summary { rows: Vec::new(), recorded_since: None, coverage, ..summary(&["model"], Vec::new()) }, "x")
+        };
+        let missing = text(&counted);
+        assert!(missing.contains("No call was recorded yet,") && missing.contains("g: spend incomplete:"), "{missing}");
+        let complete = text(&Coverage { row_calls: 3, ..counted });
+        assert!(complete.contains("g: complete, 3 in rows of 3 calls that it counted itself\n"), "{complete}");
+        let unknown = text(&Coverage { service_name: "g".into(), row_calls: 3, ..Coverage::default() });
+        assert!(unknown.contains("unknown for g: no metrics to compare with\n"), "{unknown}");
     }
 }
