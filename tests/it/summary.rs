@@ -314,3 +314,43 @@ fn a_file_that_has_no_sums_says_so() {
         assert!(output.status.code() == Some(1) && stderr.contains(said), "{file}: {stderr}");
     }
 }
+
+#[test]
+fn a_day_over_its_budget_is_one_event_however_often_it_starts() {
+    let dir = TempDir::new("budget");
+    let db = dir.join("trace.db");
+    let sidecar = Sidecar::start(&db, &[NO_SAMPLES, ("TRACE_BUDGET_DAY_USD", "0.02")]);
+    let post = |cost: f64| {
+        let body = json!({ "model": "m", "input_tokens": 5, "cost_usd": cost }).to_string();
+        let answer = sidecar.client().post("/v1/traces", "application/json", body.as_bytes()).unwrap();
+        assert_eq!(answer.status, 202);
+    };
+    post(0.015);
+    assert_eq!(
+        sidecar.wait_health("75 %", |_, health| health["budget"]["percent"] == 75.0)["budget"]["crossed"],
+        false
+    );
+    post(0.015);
+    // Nothing is refused when it is spent.
+    let stored = |sidecar: &Sidecar, what: &str, field: &str, count: u64| {
+        sidecar.wait_health(what, |_, health| health["events"][field] == count)
+    };
+    let health = stored(&sidecar, "two calls and the event", "stored", 3);
+    assert_eq!(health["budget"]["crossed"], true);
+    post(0.015);
+    sidecar.stop();
+    // The next start finds the day spent, and that it was told of.
+    let sidecar = Sidecar::start(&db, &[NO_SAMPLES, ("TRACE_BUDGET_DAY_USD", "0.02")]);
+    stored(&sidecar, "the same event", "duplicate", 1);
+    sidecar.stop();
+    let (name, severity, limit): (String, String, f64) = Connection::open(&db)
+        .unwrap()
+        .query_row("SELECT name, severity, attributes ->> 'limit_usd' FROM custom_events", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!((name.as_str(), severity.as_str(), limit), ("openclaw_trace.budget.crossed", "warn", 0.02));
+    let events: i64 =
+        Connection::open(&db).unwrap().query_row("SELECT count(*) FROM custom_events", [], |row| row.get(0)).unwrap();
+    assert_eq!(events, 1);
+}
