@@ -193,3 +193,15 @@ fn no_line_makes_it_panic() {
         format!("{{\"0\":{}1{},\"_meta\":{{\"logLevelName\":\"ERROR\"}}}}", "[".repeat(50_000), "]".repeat(50_000));
     error_of(read(deep.as_bytes(), 0, NOW_MS));
 }
+
+#[test]
+fn no_secret_of_a_line_is_in_its_row() {
+    let token = format!("ghp{}{}", "_", "a1B2c3D4e5F6".repeat(3));
+    let error =
+        error_of(said("ERROR", "gateway", &format!("push failed with {token}\n    at url https://u:hunter2xyz@h/")));
+    let custom =
+        custom_of(said("INFO", "gateway/reload", &format!("config change detected; evaluating reload ({token})")));
+    let rows = format!("{error:?} {custom:?}");
+    assert!(!rows.contains("a1B2c3D4") && !rows.contains("hunter2xyz"), "{rows}");
+    assert_eq!(rows.matches("[redacted:github-token]").count(), 2, "{rows}");
+}
