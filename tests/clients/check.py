@@ -56,7 +56,7 @@ ROWS = {
         "chat openai gpt-test gpt-test-2026 1200 45 1000 - 12 ok - stop - request otlp_pb - -",
         "chat openai gpt-tool gpt-tool-2026 1200 45 1000 - 12 ok - tool_calls - request otlp_pb - -",
         "chat openai gpt-err429 - - - - - - error openai.RateLimitError - - request otlp_pb - -",
-        "embeddings openai embed-test - 7 - - - - ok - - - request otlp_pb - -",
+        "embeddings openai embed-test embed-test-2026 7 - - - - ok - - - request otlp_pb - -",
     ],
     "ai-sdk-protobuf": [row.format(source="otlp_pb") for row in ROWS_OF_THE_AI_SDK],
     "ai-sdk-json": [row.format(source="otlp_json") for row in ROWS_OF_THE_AI_SDK],
