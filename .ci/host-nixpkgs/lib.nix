@@ -67,8 +67,11 @@ let
         if isAttrs value && isAttrs (a.${name} or null) then lib.recursiveUpdate a.${name} value else value
       ) b;
 
+    # lib.trivial
+    inherit (builtins) isInt;
+
     # lib.lists
-    inherit (builtins) concatLists filter head;
+    inherit (builtins) any concatLists filter head;
     optional = condition: item: if condition then [ item ] else [ ];
     optionals = condition: list: if condition then list else [ ];
 
