@@ -30,9 +30,7 @@ pub(super) struct Admitted {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
-    Health,
-    OpenApi,
-    Summary,
+    Page(Page),
     Native(Table),
     Otlp(Signal, Encoding),
     /// JSON on /v1/traces: native or OTLP, which only the body tells.
@@ -51,13 +49,19 @@ pub enum Takes {
 /// What is behind a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    Health,
-    OpenApi,
-    Summary,
+    Page(Page),
     Native(Table),
     Otlp(Signal),
     /// /v1/traces: native and OTLP.
     Traces,
+}
+
+/// What is read, and has no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Page {
+    Health,
+    OpenApi,
+    Summary,
 }
 
 /// A refusal, and how it is written.
@@ -90,7 +94,7 @@ pub(super) fn admit<C>(
     check_hosts(head, &app.config.allowed_hosts).map_err(refused)?;
     let place = place.ok_or_else(|| refused(Fault::new(404, "there is nothing at this path")))?;
     check_method(head.method, place).map_err(refused)?;
-    if place != Place::Health && !is_authorized(head, app) {
+    if place != Place::Page(Page::Health) && !is_authorized(head, app) {
         return Err(refused(Fault::new(401, "expected the Authorization header \"Bearer <TRACE_TOKEN>\"")));
     }
     if head.expect == Expect::Unknown {
@@ -99,7 +103,7 @@ pub(super) fn admit<C>(
     let route = route(place, &media).map_err(refused)?;
     let gzip = is_gzip(head).map_err(refused)?;
     let body_bytes_max = match route {
-        Route::Health | Route::OpenApi | Route::Summary => 0,
+        Route::Page(_) => 0,
         Route::Native(_) => limits.native_bytes_max,
         Route::Otlp(..) | Route::Traces => limits.otlp_bytes_max,
     };
@@ -124,7 +128,7 @@ pub(super) async fn answer<C>(
     hold: &mut Hold,
 ) -> Response {
     let wire_bytes = request.body.len();
-    let has_body = !matches!(admitted.route, Route::Health | Route::OpenApi | Route::Summary);
+    let has_body = !matches!(admitted.route, Route::Page(_));
     if admitted.gzip && has_body {
         match gzip::inflate(&request.body, budget, limits.inflated_bytes_max).await {
             Ok(inflated) => (request.body, *hold) = inflated.into_parts(),
@@ -136,12 +140,12 @@ pub(super) async fn answer<C>(
         return unsupported(dialect, "").response(dialect);
     }
     match admitted.route {
-        Route::Health => health::answer(app, budget),
-        Route::OpenApi => match hold.resize(OPENAPI.len()) {
+        Route::Page(Page::Health) => health::answer(app, budget),
+        Route::Page(Page::OpenApi) => match hold.resize(OPENAPI.len()) {
             Ok(()) => Response::json(200, OPENAPI.to_vec()),
             Err(full) => Fault::from(full).response(Dialect::Native),
         },
-        Route::Summary => summary::answer(app, &request, hold).await,
+        Route::Page(Page::Summary) => summary::answer(app, &request, hold).await,
         Route::Otlp(signal, Encoding::Json) if signal::is_of_another(&request.body, signal) => {
             ingest::wrong_signal(app, signal)
         }
@@ -159,9 +163,9 @@ pub(super) async fn answer<C>(
 
 fn place(path: &str) -> Option<Place> {
     Some(match path {
-        "/health" => Place::Health,
-        "/openapi.json" => Place::OpenApi,
-        "/v1/summary" => Place::Summary,
+        "/health" => Place::Page(Page::Health),
+        "/openapi.json" => Place::Page(Page::OpenApi),
+        "/v1/summary" => Place::Page(Page::Summary),
         "/v1/traces" => Place::Traces,
         "/v1/events" => Place::Native(Table::CustomEvents),
         "/v1/errors" => Place::Native(Table::ErrorEvents),
@@ -175,7 +179,7 @@ fn place(path: &str) -> Option<Place> {
 /// The same at a listener that is OTLP's alone.
 fn otlp_place(path: &str) -> Option<Place> {
     Some(match path {
-        "/health" => Place::Health,
+        "/health" => Place::Page(Page::Health),
         "/v1/traces" => Place::Otlp(Signal::Traces),
         "/v1/logs" => Place::Otlp(Signal::Logs),
         "/v1/metrics" => Place::Otlp(Signal::Metrics),
@@ -204,9 +208,7 @@ fn otlp_encoding(media: &str) -> Option<Encoding> {
 fn route(place: Place, media: &str) -> Result<Route, Fault> {
     let native = media.is_empty() || NATIVE_TYPES.contains(&media);
     match (place, otlp_encoding(media)) {
-        (Place::Health, _) => Ok(Route::Health),
-        (Place::OpenApi, _) => Ok(Route::OpenApi),
-        (Place::Summary, _) => Ok(Route::Summary),
+        (Place::Page(page), _) => Ok(Route::Page(page)),
         (Place::Native(table), _) if native => Ok(Route::Native(table)),
         (Place::Traces, Some(Encoding::Protobuf)) => Ok(Route::Otlp(Signal::Traces, Encoding::Protobuf)),
         (Place::Traces, _) if native => Ok(Route::Traces),
@@ -238,8 +240,8 @@ fn unsupported(dialect: Dialect, media: &str) -> Fault {
 
 fn check_method(method: Method, place: Place) -> Result<(), Fault> {
     let (allow, message) = match (place, method) {
-        (Place::Health | Place::OpenApi | Place::Summary, Method::Get | Method::Head) => return Ok(()),
-        (Place::Health | Place::OpenApi | Place::Summary, _) => {
+        (Place::Page(_), Method::Get | Method::Head) => return Ok(()),
+        (Place::Page(_), _) => {
             ("GET, HEAD", "method not allowed, supported: [GET, HEAD]")
         }
         (_, Method::Post) => return Ok(()),
