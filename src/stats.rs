@@ -185,10 +185,9 @@ impl Stats {
         locked(&self.store)
     }
 
-    /// What is known of the costs of the day that `now_ms` is in; that of another day is none of it.
+    /// What is known of the costs of the day that `now_ms` is in.
     pub fn spent_today(&self, now_ms: i64) -> PicoUsd {
-        let store = self.store();
-        if store.usage.day_ms == day_start(now_ms) { store.usage.day_cost } else { PicoUsd(0) }
+        self.store().usage.of_day(day_start(now_ms)).0
     }
 
     /// How the push is.
@@ -456,6 +455,13 @@ pub struct UsageReport {
     pub day_unpriced: i64,
     /// Rows beside counters of the last 24 hours, by service. What the counters may not have come to yet is left out.
     pub coverage: Vec<Coverage>,
+}
+
+impl UsageReport {
+    /// Costs and unpriced rows of the day that began at `day_ms`; what is known of another is none of it.
+    pub fn of_day(&self, day_ms: i64) -> (PicoUsd, i64) {
+        if self.day_ms == day_ms { (self.day_cost, self.day_unpriced) } else { (PicoUsd(0), 0) }
+    }
 }
 
 /// Whether events can be stored.

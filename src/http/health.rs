@@ -275,17 +275,15 @@ struct Spend {
 }
 
 impl Spend {
-    /// Of the day that began at `day_ms`; what is known of another is none of it.
+    /// Of the day that began at `day_ms`.
     fn of(store: &StoreReport, day_ms: i64) -> Spend {
-        let usage = &store.usage;
-        let is_of_day = usage.day_ms == day_ms;
-        let cost = if is_of_day { usage.day_cost } else { PicoUsd(0) };
+        let (cost, unpriced) = store.usage.of_day(day_ms);
         Spend {
             day: day_utc(day_ms),
             cost_usd: cost.usd(),
             cost_picousd: cost.0,
-            unpriced: if is_of_day { usage.day_unpriced } else { 0 },
-            coverage: usage.coverage.iter().map(ServiceCoverage::of).collect(),
+            unpriced,
+            coverage: store.usage.coverage.iter().map(ServiceCoverage::of).collect(),
         }
     }
 }
