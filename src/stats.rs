@@ -200,7 +200,7 @@ impl Stats {
 const NAMES_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 96;
 /// What all others are called.
-pub const OTHER_NAMES: &str = "(other)";
+const OTHER_NAMES: &str = "(other)";
 
 /// Whether the name is new and kept apart.
 fn count_name(names: &mut BTreeMap<String, u64>, name: &str, count: u64) -> bool {

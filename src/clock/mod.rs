@@ -82,6 +82,11 @@ pub fn day_start(unix_ms: i64) -> i64 {
     unix_ms.div_euclid(DAY_MS).saturating_mul(DAY_MS)
 }
 
+/// Start of the hour that this moment is in, Unix milliseconds.
+pub fn hour_start(unix_ms: i64) -> i64 {
+    unix_ms.div_euclid(HOUR_MS).saturating_mul(HOUR_MS)
+}
+
 /// Milliseconds of a day, as UTC has them.
 pub const DAY_MS: i64 = 86_400_000;
 /// Milliseconds of an hour.

@@ -241,9 +241,7 @@ fn unsupported(dialect: Dialect, media: &str) -> Fault {
 fn check_method(method: Method, place: Place) -> Result<(), Fault> {
     let (allow, message) = match (place, method) {
         (Place::Page(_), Method::Get | Method::Head) => return Ok(()),
-        (Place::Page(_), _) => {
-            ("GET, HEAD", "method not allowed, supported: [GET, HEAD]")
-        }
+        (Place::Page(_), _) => ("GET, HEAD", "method not allowed, supported: [GET, HEAD]"),
         (_, Method::Post) => return Ok(()),
         _ => ("POST", "method not allowed, supported: [POST]"),
     };

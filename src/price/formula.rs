@@ -3,7 +3,7 @@
 use super::calls::Call;
 use super::cells::{Rate, Time, When, rate};
 use super::table::{Entry, Line};
-use crate::clock::rfc3339_utc;
+use crate::clock::{DAY_MS, day_utc};
 use crate::event::PicoUsd;
 
 impl<'t> Entry<'t> {
@@ -51,10 +51,9 @@ impl<'t> Entry<'t> {
 }
 
 fn holds(time: Time<'_>, timestamp_ms: i64) -> bool {
-    const DAY_MS: i64 = 86_400_000;
     match time {
         Time::Any => true,
-        Time::From(day) => rfc3339_utc(timestamp_ms).get(..day.len()).is_some_and(|date| date >= day),
+        Time::From(day) => day_utc(timestamp_ms).as_str() >= day,
         Time::Daily(from, to) => {
             let minute = timestamp_ms.rem_euclid(DAY_MS) / 60_000;
             (i64::from(from)..i64::from(to)).contains(&minute)

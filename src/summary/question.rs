@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::clock::{HOUR_MS, TAKEN_MS, day_start, parse_rfc3339};
+use crate::clock::{HOUR_MS, TAKEN_MS, day_start, hour_start, parse_rfc3339};
 use crate::config::parse_duration;
 use crate::event::PicoUsd;
 
@@ -101,8 +101,8 @@ impl Question {
             return Err(fault("until", format!("expected a time after since, got {}", shown(found))));
         }
         Ok(Question {
-            since_ms: since_ms.div_euclid(HOUR_MS).saturating_mul(HOUR_MS),
-            until_ms: until_ms.saturating_add(HOUR_MS - 1).div_euclid(HOUR_MS).saturating_mul(HOUR_MS),
+            since_ms: hour_start(since_ms),
+            until_ms: hour_start(until_ms.saturating_add(HOUR_MS - 1)),
             by: by.map_or_else(|| Ok(vec![Dimension::Model]), dimensions)?,
             today_ms: day_start(now_ms),
             budget: None,

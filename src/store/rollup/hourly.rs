@@ -5,6 +5,8 @@ use std::hash::Hash;
 
 use rusqlite::Connection;
 
+use crate::clock::day_start;
+
 /// One row of such a table.
 pub trait Sums: Default {
     /// What tells its rows apart.
@@ -45,7 +47,6 @@ pub struct Size {
 pub const ROWS_MAX: i64 = 50_000;
 /// Rows held in memory, so that one request with ever new names cannot take more than they are worth.
 const HELD_MAX: usize = 128;
-const DAY_MS: i64 = 86_400_000;
 
 impl Size {
     /// Whether no row may be added but those for what is not told apart.
@@ -92,7 +93,7 @@ impl<'c, S: Sums> Hourly<'c, S> {
     /// was not told apart. Whether there were any.
     pub fn take(&mut self, key: &S::Key, mut take: impl FnMut(&mut S) -> bool) -> rusqlite::Result<bool> {
         let hour = S::hour(key);
-        for place in [key.clone(), S::other(key, hour), S::other(key, day_of(hour))] {
+        for place in [key.clone(), S::other(key, hour), S::other(key, day_start(hour))] {
             if self.hold(&place)?
                 && let Some(held) = self.held.get_mut(&place)
                 && take(&mut held.sums)
@@ -138,7 +139,7 @@ impl<'c, S: Sums> Hourly<'c, S> {
         let hour = S::hour(&key);
         let full = self.size.is_full();
         let key = if full {
-            S::other(&key, day_of(hour))
+            S::other(&key, day_start(hour))
         } else if self.rows_of(hour)? >= S::HOUR_ROWS_MAX {
             S::other(&key, hour)
         } else {
@@ -163,9 +164,4 @@ impl<'c, S: Sums> Hourly<'c, S> {
         self.rows_of_hour.insert(hour, rows);
         Ok(rows)
     }
-}
-
-/// The first hour of the day of an hour.
-pub fn day_of(hour: i64) -> i64 {
-    hour - hour.rem_euclid(DAY_MS)
 }

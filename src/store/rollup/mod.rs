@@ -21,16 +21,14 @@ pub use report::NEWEST;
 pub use report::report;
 pub use share::{Call, Share, call, cut};
 
+use crate::clock::{DAY_MS, hour_start};
 use crate::event::{Counted, CounterPoint};
+use crate::summary::OTHER;
 use hourly::{Hourly, Size};
 use share::Figures;
 
-/// What is not told apart.
-const OTHER: &str = "(other)";
 /// Texts are cut at this.
 const TEXT_BYTES_MAX: usize = 256;
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// How long the sums are kept.
 const KEPT_MS: i64 = 400 * DAY_MS;
 
@@ -188,7 +186,7 @@ impl<'c> Rollup<'c> {
 fn hour_of(timestamp_ms: i64, received_at_ms: i64) -> i64 {
     let believed = received_at_ms.saturating_sub(KEPT_MS)..=received_at_ms.saturating_add(DAY_MS);
     let at_ms = if believed.contains(&timestamp_ms) { timestamp_ms } else { received_at_ms };
-    at_ms.saturating_sub(at_ms.rem_euclid(HOUR_MS))
+    hour_start(at_ms)
 }
 
 /// Every statement that must find its rows by a key.

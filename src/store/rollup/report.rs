@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{DAY_MS, HOUR_MS};
+use crate::clock::{DAY_MS, HOUR_MS, day_start};
 use crate::event::{Coverage, PicoUsd};
 use crate::stats::UsageReport;
 
@@ -20,7 +20,7 @@ const COUNTERS_LATE_MS: i64 = 10 * 60_000;
 
 /// Adds up the day, and for each service its last 24 hours.
 pub fn report(conn: &Connection, now_ms: i64) -> rusqlite::Result<UsageReport> {
-    let day_ms = now_ms - now_ms.rem_euclid(DAY_MS);
+    let day_ms = day_start(now_ms);
     let mut report = UsageReport { day_ms, ..UsageReport::default() };
     let mut statement = conn.prepare_cached(DAY)?;
     let mut rows = statement.query([day_ms, day_ms + DAY_MS])?;

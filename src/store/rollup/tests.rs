@@ -1,5 +1,6 @@
 use super::hourly::ROWS_MAX;
 use super::*;
+use crate::clock::HOUR_MS;
 use crate::event::{LlmTrace, PicoUsd, Source, Status};
 use crate::store::plans::empty;
 use crate::store::{migrate, prune};
