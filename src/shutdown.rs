@@ -109,6 +109,19 @@ pub async fn stopped(token: &Token) {
     }
 }
 
+/// Waits so long, but no longer than until the [`Stop`] of this token says so: whether it does.
+pub async fn stops_within(token: &Token, time: Duration) -> bool {
+    let waited = async {
+        Timer::after(time).await;
+        false
+    };
+    let told = async {
+        stopped(token).await;
+        true
+    };
+    told.or(waited).await
+}
+
 /// An instant by which all of stopping must be done.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);

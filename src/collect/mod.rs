@@ -10,18 +10,14 @@ mod proc;
 mod rates;
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smol::Timer;
-use smol::channel::Receiver;
-use smol::future::FutureExt;
-
 use crate::clock::Clock;
 use crate::event::{Event, EventId, Kind, SystemMetric};
 use crate::queue::{Offer, Queue};
+use crate::shutdown::{Token, stops_within};
 use crate::space::Space;
 use crate::stats::Stats;
 
@@ -193,16 +189,11 @@ pub async fn run<C>(
     queue: Queue<C>,
     stats: Arc<Stats>,
     clock: Clock,
-    stop: Receiver<Infallible>,
+    stop: Token,
 ) {
     let mut wait = Duration::ZERO;
     loop {
-        let stopped = async { stop.recv().await.is_err() };
-        let ticked = async {
-            Timer::after(wait).await;
-            false
-        };
-        if stopped.or(ticked).await {
+        if stops_within(&stop, wait).await {
             return;
         }
         wait = interval;

@@ -17,14 +17,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smol::Timer;
-use smol::future::FutureExt;
-
 use crate::clock::Clock;
 use crate::event::{Event, Note};
 use crate::logging::Repeats;
 use crate::queue::{Offer, Outcome, Queue};
-use crate::shutdown::{Token, stopped};
+use crate::shutdown::{Token, stops_within};
 use crate::stats::Stats;
 use crate::store::{ReadError, Reader};
 
@@ -157,16 +154,4 @@ async fn store<C>(queue: &Queue<C>, events: Vec<Event>, position: Box<str>) -> b
             false
         }
     }
-}
-
-async fn stops_within(stop: &Token, time: Duration) -> bool {
-    let waited = async {
-        Timer::after(time).await;
-        false
-    };
-    let told = async {
-        stopped(stop).await;
-        true
-    };
-    told.or(waited).await
 }

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_io::Timer;
-use smol::future::FutureExt;
-
 use crate::clock::{Clock, day_start, day_utc};
 use crate::event::{CustomEvent, Event, EventId, Kind, PicoUsd, Severity, Source};
 use crate::queue::{Offer, Outcome, Queue};
-use crate::shutdown::{Token, stopped};
+use crate::shutdown::{Token, stops_within};
 use crate::stats::Stats;
 
 /// Between two looks: the figure is there already, so that a look costs next to nothing.
@@ -23,15 +20,7 @@ pub(super) async fn watch<C>(limit: PicoUsd, queue: Queue<C>, stats: Arc<Stats>,
     let mut watch = Watch { limit, told: None };
     loop {
         watch.look(&queue, &stats, &clock).await;
-        let due = async {
-            Timer::after(EVERY).await;
-            false
-        };
-        let over = async {
-            stopped(&stop).await;
-            true
-        };
-        if over.or(due).await {
+        if stops_within(&stop, EVERY).await {
             return;
         }
     }
