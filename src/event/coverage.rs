@@ -35,6 +35,19 @@ pub enum Verdict {
 }
 
 impl Coverage {
+    /// Adds calls, tokens and pico-dollars: of rows, and of counters. Sums stop at the largest integer.
+    pub fn add(&mut self, rows: [i64; 3], reported: [i64; 3]) {
+        let sums = [
+            &mut self.row_calls,
+            &mut self.row_tokens,
+            &mut self.row_cost.0,
+            &mut self.reported_calls,
+            &mut self.reported_tokens,
+            &mut self.reported_cost.0,
+        ];
+        sums.into_iter().zip(rows.into_iter().chain(reported)).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+    }
+
     /// Tokens in rows ÷ tokens in the service's own counters. `None` = it has counted none.
     pub fn ratio(&self) -> Option<f64> {
         ratio(self.row_tokens, self.reported_tokens)

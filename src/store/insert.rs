@@ -182,13 +182,7 @@ fn bind_error_event(row: &mut Row<'_, '_>, received_at_ms: i64, e: &ErrorEvent) 
 mod tests {
     use super::*;
     use crate::event::EventId;
-    use crate::store::migrate;
-
-    fn conn() -> Connection {
-        let mut conn = Connection::open_in_memory().unwrap();
-        migrate::migrate(&mut conn, true, migrate::MIGRATIONS, 1).unwrap();
-        conn
-    }
+    use crate::store::plans::empty;
 
     fn event(kind: Kind) -> Event {
         Event { id: EventId::new(1), received_at_ms: 7, kind }
@@ -196,7 +190,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_row_and_a_second_one_of_the_same_id_has_none() {
-        let conn = conn();
+        let conn = empty();
         let kinds = [
             Kind::LlmTrace(Box::default()),
             Kind::SystemMetric(Box::default()),
@@ -215,7 +209,7 @@ mod tests {
 
     #[test]
     fn each_field_lands_in_the_column_of_its_name() {
-        let conn = conn();
+        let conn = empty();
         let word = |text: &str| Some(Box::<str>::from(text));
         let trace = LlmTrace {
             timestamp_ms: 1,

@@ -80,20 +80,18 @@ pub fn look(path: &Path, question: &Question) -> Result<Summary, LookError> {
     let file = file.map_err(|cause| LookError::Closed { path: shown(), cause })?;
     let log = volume::beside(&file, "-wal");
     if !log.exists() {
-        let found = Reader::open_still(&file).map_err(Fault::Read).and_then(|reader| read(reader, question));
+        let found = read(Reader::open_still(&file), question);
         // Whoever opened it meanwhile may have written.
         if !log.exists() {
             return found.map_err(|fault| fault.of(path));
         }
     }
-    match Reader::open(&file).map_err(Fault::Read).and_then(|reader| read(reader, question)) {
-        Err(Fault::Read(error)) if error.is_denied() && is_empty(&log) => {
-            let found = Reader::open_still(&file).map_err(Fault::Read).and_then(|reader| read(reader, question));
-            found.map_err(|fault| fault.of(path))
-        }
-        Err(Fault::Read(error)) if error.is_denied() => Err(LookError::LogUnread { path: shown() }),
-        found => found.map_err(|fault| fault.of(path)),
-    }
+    let found = match read(Reader::open(&file), question) {
+        Err(Fault::Read(error)) if error.is_denied() && is_empty(&log) => read(Reader::open_still(&file), question),
+        Err(Fault::Read(error)) if error.is_denied() => return Err(LookError::LogUnread { path: shown() }),
+        found => found,
+    };
+    found.map_err(|fault| fault.of(path))
 }
 
 fn is_empty(log: &Path) -> bool {
@@ -120,7 +118,8 @@ impl Fault {
     }
 }
 
-fn read(mut reader: Reader, question: &Question) -> Result<Summary, Fault> {
+fn read(opened: Result<Reader, ReadError>, question: &Question) -> Result<Summary, Fault> {
+    let mut reader = opened.map_err(Fault::Read)?;
     check(&reader.conn)?;
     reader.summary(question, &Arc::default()).map_err(Fault::Read)
 }

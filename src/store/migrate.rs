@@ -90,10 +90,8 @@ fn meta_number(conn: &Connection, key: &'static str) -> Result<usize, MigrateErr
 
 /// Writes one value of `meta`. Served by its primary key.
 pub fn put_meta(conn: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
-    conn.execute(
-        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        [key, value],
-    )?;
+    let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    conn.prepare_cached(sql)?.execute([key, value])?;
     Ok(())
 }
 

@@ -386,17 +386,8 @@ fn coverage(conn: &Connection, hours: &Range<i64>) -> Result<Vec<Coverage>, Read
         let name = if room { name } else { OTHER };
         let known = services.entry(name.into());
         let sums = known.or_insert_with_key(|name| Coverage { service_name: name.clone(), ..Coverage::default() });
-        let sums = [
-            &mut sums.row_calls,
-            &mut sums.row_tokens,
-            &mut sums.row_cost.0,
-            &mut sums.reported_calls,
-            &mut sums.reported_tokens,
-            &mut sums.reported_cost.0,
-        ];
-        for (place, sum) in (1..).zip(sums) {
-            *sum = sum.saturating_add(integer(row.get_ref(place)?)?);
-        }
+        let column = |place: usize| -> Result<i64, ReadError> { integer(row.get_ref(place)?) };
+        sums.add([column(1)?, column(2)?, column(3)?], [column(4)?, column(5)?, column(6)?]);
     }
     Ok(services.into_values().collect())
 }

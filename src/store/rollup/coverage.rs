@@ -80,13 +80,13 @@ impl Sums for CoverageSums {
         }))
     }
 
-    fn write(&self, conn: &Connection, key: &Key) -> rusqlite::Result<()> {
+    fn write(&self, conn: &Connection, key: &Key) -> rusqlite::Result<i64> {
         let [row_calls, row_tokens, row_cost] = self.rows;
         let [calls, tokens, cost] = self.reported;
         let values =
             (key.hour, &key.service, row_calls, row_tokens, row_cost, calls, tokens, cost, self.counting_since);
         conn.prepare_cached(WRITE)?.execute(values)?;
-        Ok(())
+        Ok(self.bytes(key))
     }
 
     fn remove(conn: &Connection, key: &Key) -> rusqlite::Result<()> {

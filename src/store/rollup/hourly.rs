@@ -22,8 +22,8 @@ pub trait Sums: Default {
     fn other(key: &Self::Key, hour: i64) -> Self::Key;
     /// Reads a row.
     fn read(conn: &Connection, key: &Self::Key) -> rusqlite::Result<Option<Self>>;
-    /// Writes a row, over the one that is there.
-    fn write(&self, conn: &Connection, key: &Self::Key) -> rusqlite::Result<()>;
+    /// Writes a row, over the one that is there. Returns its [`bytes`](Sums::bytes).
+    fn write(&self, conn: &Connection, key: &Self::Key) -> rusqlite::Result<i64>;
     /// Removes a row.
     fn remove(conn: &Connection, key: &Self::Key) -> rusqlite::Result<()>;
     /// Whether there is nothing in it that a reader could want.
@@ -115,8 +115,7 @@ impl<'c, S: Sums> Hourly<'c, S> {
                     S::remove(self.conn, &key)?;
                 }
             } else {
-                self.size.bytes += held.sums.bytes(&key) - held.bytes;
-                held.sums.write(self.conn, &key)?;
+                self.size.bytes += held.sums.write(self.conn, &key)? - held.bytes;
             }
         }
         self.rows_of_hour.clear();
@@ -134,25 +133,26 @@ impl<'c, S: Sums> Hourly<'c, S> {
         Ok(true)
     }
 
-    /// A row for a key that has none: a new one, or that of what is not told apart.
+    /// A row for a key that [`hold`](Self::hold) has found none for: a new one, or that of what is not told apart.
     fn row_for(&mut self, key: S::Key) -> rusqlite::Result<S::Key> {
         let hour = S::hour(&key);
-        let full = self.size.is_full();
-        let key = if full {
-            S::other(&key, day_start(hour))
+        let other = if self.size.is_full() {
+            Some(S::other(&key, day_start(hour)))
         } else if self.rows_of(hour)? >= S::HOUR_ROWS_MAX {
-            S::other(&key, hour)
+            Some(S::other(&key, hour))
         } else {
-            key
+            None
         };
-        if !self.hold(&key)? {
-            let (sums, rows) = (S::default(), self.rows_of(S::hour(&key))?);
-            let bytes = sums.bytes(&key);
-            self.rows_of_hour.insert(S::hour(&key), rows + 1);
-            self.size.rows += 1;
-            self.size.bytes += bytes;
-            self.held.insert(key.clone(), Held { sums, bytes, in_file: false, changed: false });
-        }
+        let key = match other {
+            Some(other) if self.hold(&other)? => return Ok(other),
+            other => other.unwrap_or(key),
+        };
+        let (sums, rows) = (S::default(), self.rows_of(S::hour(&key))?);
+        let bytes = sums.bytes(&key);
+        self.rows_of_hour.insert(S::hour(&key), rows + 1);
+        self.size.rows += 1;
+        self.size.bytes += bytes;
+        self.held.insert(key.clone(), Held { sums, bytes, in_file: false, changed: false });
         Ok(key)
     }
 

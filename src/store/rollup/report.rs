@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::clock::{DAY_MS, HOUR_MS, day_start};
-use crate::event::{Coverage, PicoUsd};
+use crate::event::Coverage;
 use crate::stats::UsageReport;
 
 // These are served by the primary key, but for COUNTING, which looks at all of at most some thousand rows.
@@ -54,19 +54,12 @@ fn coverage_of(conn: &Connection, service_name: Box<str>, now_ms: i64) -> rusqli
     let mut all = Coverage { service_name: service_name.clone(), ..Coverage::default() };
     while let Some(row) = rows.next()? {
         let hour: i64 = row.get(0)?;
-        let mut rows = [row.get(1)?, row.get(2)?, row.get(3)?];
+        let mut rows: [i64; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
         let reported: [i64; 3] = [row.get(4)?, row.get(5)?, row.get(6)?];
         if now_ms <= hour + HOUR_MS + COUNTERS_LATE_MS {
-            rows.iter_mut().zip(reported).for_each(|(row, reported): (&mut i64, i64)| *row = (*row).min(reported));
+            rows.iter_mut().zip(reported).for_each(|(row, reported)| *row = (*row).min(reported));
         }
-        let PicoUsd(row_cost) = &mut all.row_cost;
-        let PicoUsd(reported_cost) = &mut all.reported_cost;
-        add(&mut all.row_calls, rows[0]);
-        add(&mut all.row_tokens, rows[1]);
-        add(row_cost, rows[2]);
-        add(&mut all.reported_calls, reported[0]);
-        add(&mut all.reported_tokens, reported[1]);
-        add(reported_cost, reported[2]);
+        all.add(rows, reported);
     }
     Ok(Some(all))
 }

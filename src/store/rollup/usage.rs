@@ -102,7 +102,9 @@ impl Sums for UsageSums {
         Ok(Some(read))
     }
 
-    fn write(&self, conn: &Connection, key: &Key) -> rusqlite::Result<()> {
+    fn write(&self, conn: &Connection, key: &Key) -> rusqlite::Result<i64> {
+        let (latency, ttft) = (self.latency.encode(), self.ttft.encode());
+        let bytes = bytes_of(key, latency.len() + ttft.len());
         let mut statement = conn.prepare_cached(WRITE)?;
         statement.raw_bind_parameter(1, key.hour)?;
         let texts = [&*key.provider, &*key.model, &*key.agent, &*key.channel, key.status];
@@ -112,10 +114,10 @@ impl Sums for UsageSums {
         for (place, sum) in (7..).zip(self.sums) {
             statement.raw_bind_parameter(place, sum)?;
         }
-        statement.raw_bind_parameter(7 + FIGURES, self.latency.encode())?;
-        statement.raw_bind_parameter(8 + FIGURES, self.ttft.encode())?;
+        statement.raw_bind_parameter(7 + FIGURES, latency)?;
+        statement.raw_bind_parameter(8 + FIGURES, ttft)?;
         statement.raw_execute()?;
-        Ok(())
+        Ok(bytes)
     }
 
     fn remove(conn: &Connection, key: &Key) -> rusqlite::Result<()> {
@@ -129,10 +131,14 @@ impl Sums for UsageSums {
     }
 
     fn bytes(&self, key: &Key) -> i64 {
-        let texts = [&key.provider, &key.model, &key.agent, &key.channel].map(|text| text.len()).iter().sum::<usize>();
-        let buckets = self.latency.encode().len() + self.ttft.encode().len();
-        ROW_BYTES + (texts + buckets) as i64
+        bytes_of(key, self.latency.encode().len() + self.ttft.encode().len())
     }
+}
+
+/// What a row takes whose two histograms have so many bytes.
+fn bytes_of(key: &Key, buckets: usize) -> i64 {
+    let texts = [&key.provider, &key.model, &key.agent, &key.channel].map(|text| text.len()).iter().sum::<usize>();
+    ROW_BYTES + (texts + buckets) as i64
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::clock::HOUR_MS;
 use crate::event::Histogram;
-use crate::store::migrate;
+use crate::store::plans::{self, plan_of};
 
 /// 2026-11-23T18:32:12Z
 const NOW: i64 = 1_795_458_732_000;
@@ -9,9 +9,7 @@ const SIX: i64 = 1_795_456_800_000;
 const DOLLAR: i64 = 1_000_000_000_000;
 
 fn empty() -> Reader {
-    let mut conn = Connection::open_in_memory().unwrap();
-    migrate::migrate(&mut conn, true, migrate::MIGRATIONS, 1).unwrap();
-    Reader { conn }
+    Reader { conn: plans::empty() }
 }
 
 /// One row of the table: where it is, and what is in it.
@@ -272,10 +270,7 @@ fn nothing_recorded_is_a_summary_of_nothing() {
 fn hours_are_found_by_the_primary_key_and_never_by_a_scan_or_a_sort() {
     let reader = empty();
     for sql in [SUMS, RANKS, COSTS, COVERAGE, FIRST] {
-        let mut statement = reader.conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let params = rusqlite::params_from_iter((0..statement.parameter_count()).map(|_| 1));
-        let lines = statement.query_map(params, |row| row.get::<_, String>(3)).unwrap();
-        let plan = lines.map(Result::unwrap).collect::<Vec<_>>().join("; ");
+        let plan = plan_of(&reader.conn, sql);
         let wanted = if sql == FIRST { "SEARCH usage_hourly" } else { "USING PRIMARY KEY (hour>? AND hour<?)" };
         assert!(plan.contains(wanted) && !plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{sql}: {plan}");
     }
