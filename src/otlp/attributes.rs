@@ -23,8 +23,7 @@ impl Leftovers {
     pub(super) fn of(attributes: &[KeyValue], table: Table, dialect: &Dialect) -> Leftovers {
         let mut leftovers = Leftovers { json: String::from("{"), keys: 0, dropped: 0, was_cut: false };
         for attribute in attributes {
-            let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
-            if let Some(value) = value
+            if let Some(value) = attribute.any()
                 && dialect.is_leftover(&attribute.key, value, table)
             {
                 leftovers.keep(&attribute.key, value);
@@ -128,10 +127,9 @@ impl serde::Serialize for Shown<'_> {
             Any::Whole(number) => serializer.serialize_i64(*number),
             Any::Real(number) => serializer.serialize_f64(*number),
             Any::List(list) => serializer.collect_seq(list.values.iter().map(|v| OrNull(v.value.as_ref()))),
-            Any::Map(map) => serializer.collect_map(map.values.iter().map(|member| {
-                let value = member.value.as_ref().and_then(|value| value.value.as_ref());
-                (storable(&member.key), OrNull(value))
-            })),
+            Any::Map(map) => {
+                serializer.collect_map(map.values.iter().map(|member| (storable(&member.key), OrNull(member.any()))))
+            }
         }
     }
 }

@@ -109,10 +109,10 @@ pub(super) fn length_ms(span: &Span) -> Option<i64> {
 /// What the call used besides tokens of text.
 fn besides(attributes: &[KeyValue]) -> Besides {
     let mut besides = Besides::default();
-    for KeyValue { key, value } in attributes {
-        let Some((_, set)) = dialects::BESIDES.iter().find(|(name, _)| name.as_bytes() == key) else { continue };
-        let value = value.as_ref().and_then(|value| value.value.as_ref());
-        if let Some(Cell::Whole(1..)) = value.and_then(|value| Reading::Tokens.read(value)) {
+    for attribute in attributes {
+        let named = dialects::BESIDES.iter().find(|(name, _)| name.as_bytes() == attribute.key);
+        let Some((_, set)) = named else { continue };
+        if let Some(Cell::Whole(1..)) = attribute.any().and_then(|value| Reading::Tokens.read(value)) {
             set(&mut besides);
         }
     }
@@ -178,11 +178,10 @@ impl Texts {
 /// The contents of indexed messages in their order, one a line, until they are longer than `max` bytes.
 fn parts(span: &Span, indexed: &[&str], max: usize) -> Vec<u8> {
     let mut joined = Vec::new();
-    for KeyValue { key, value } in &span.attributes {
+    for attribute in &span.attributes {
+        let key = &attribute.key;
         let is_part = key.ends_with(b".content") && indexed.iter().any(|start| key.starts_with(start.as_bytes()));
-        let Some(Any::Text(text)) = value.as_ref().and_then(|value| value.value.as_ref()).filter(|_| is_part) else {
-            continue;
-        };
+        let Some(Any::Text(text)) = attribute.any().filter(|_| is_part) else { continue };
         if !joined.is_empty() {
             joined.push(b'\n');
         }
@@ -226,11 +225,11 @@ fn hex(bytes: &[u8]) -> Box<str> {
 const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
-const NANOS_PER_MILLI: u64 = 1_000_000;
+pub(super) const NANOS_PER_MILLI: u64 = 1_000_000;
 /// A time is known, and before the year 2200. Later ones are other numbers that were read as a time.
 const KNOWN_NS: Range<u64> = 1..7_258_118_400_000_000_000;
 /// `STATUS_CODE_ERROR`
-const STATUS_ERROR: i32 = 2;
+pub(super) const STATUS_ERROR: i32 = 2;
 /// Models, ids and reasons are short; what is longer is not one.
 const LABEL_BYTES_MAX: usize = 512;
 /// What a provider answers to a bad request can be a page.

@@ -79,10 +79,7 @@ pub(super) fn of_exception(span: &Span, event: &SpanEvent, of_span: &Columns<'_>
 /// A log record that tells of something that went wrong.
 pub(super) fn of_log(record: &LogRecord, severity: Severity, columns: &Columns<'_>, context: &Context) -> ErrorEvent {
     let mut texts = Texts { was_cut: false };
-    let body = match record.body.as_ref().and_then(|body| body.value.as_ref()) {
-        Some(Any::Text(text)) if text != HIDDEN_BODY && !text.trim_ascii().is_empty() => Some(&text[..]),
-        _ => None,
-    };
+    let body = record.body_text().filter(|text| *text != HIDDEN_BODY && !text.trim_ascii().is_empty());
     let message = columns.text(Column::ErrorMessage).or(body);
     let message = message.map(|message| texts.cut(message, ERROR_MESSAGE_BYTES_MAX));
     let leftovers = Leftovers::of(&record.attributes, Table::ErrorEvents, columns.dialect());

@@ -54,10 +54,9 @@ fn take(record: &str, signal: Signal, intake: &mut Intake<'_>) -> Result<(), ser
             }
             let named: Named<'_> = serde_json::from_str(record)?;
             let name = named.name.map_or(Cow::Borrowed(""), |name| name.0);
-            if metrics::is_wanted(name.as_bytes()) {
-                intake.metric(&serde_json::from_str::<Metric>(record)?);
-            } else {
-                intake.unwanted_metric(name.as_bytes());
+            match metrics::counter(name.as_bytes()) {
+                Some(counter) => intake.metric(counter, &serde_json::from_str::<Metric>(record)?),
+                None => intake.unwanted_metric(name.as_bytes()),
             }
         }
     }

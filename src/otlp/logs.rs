@@ -1,12 +1,12 @@
 //! Log records: what tells of a call, of a tool or of an error becomes a row, all others are counted by name.
 
-use super::call::{self, is_span_id, is_trace_id};
+use super::call::{self, NANOS_PER_MILLI, STATUS_ERROR, is_span_id, is_trace_id};
 use super::dialects::{
     CLAUDE_CODE_PREFIX, CLAUDE_CODE_PROVIDER, Column, ERROR_LOGS, EXECUTE_TOOL, INFERENCE_DETAILS, OPENCLAW_EVENT,
     RUN_END_LOG,
 };
 use super::genai::{Columns, Dialect};
-use super::proto::{Any, KeyValue, LogRecord, Span, SpanStatus};
+use super::proto::{Any, LogRecord, Span, SpanStatus};
 use super::{Intake, events};
 use crate::event::{EventId, Kind, LlmTrace, Severity, Table, Unit};
 
@@ -22,7 +22,7 @@ impl Intake<'_> {
         }
         let severity = severity_of(record);
         let is_cause = text_of(record, OPENCLAW_EVENT) == Some(RUN_END_LOG.as_bytes())
-            && record.attributes.iter().any(|a| a.key == "openclaw.isError" && is_true(a));
+            && record.attributes.iter().any(|a| a.key == "openclaw.isError" && a.any() == Some(&Any::Flag(true)));
         let is_error =
             is_cause || severity >= Some(Severity::Error) || ERROR_LOGS.iter().any(|error| error.as_bytes() == name);
         if !is_error {
@@ -31,9 +31,7 @@ impl Intake<'_> {
         let mut columns = Columns::new(Dialect::spans());
         columns.offer_all(&record.attributes);
         let severity = severity.unwrap_or(Severity::Error);
-        let mut error = events::of_log(record, severity, &columns, self.context);
-        error.service_name = self.origin.service_name().map(Box::from);
-        error.source = self.source;
+        let error = events::of_log(record, severity, &columns, self.context);
         let id = self.id_of_log(Table::ErrorEvents, record);
         self.event(id, Kind::ErrorEvent(Box::new(error)));
         self.taken();
@@ -52,18 +50,11 @@ impl Intake<'_> {
                 if event == b"api_error" {
                     let error = events::of_failure(&span, &columns, self.context);
                     let id = self.id_of_log(Table::ErrorEvents, record);
-                    let error = crate::event::ErrorEvent {
-                        service_name: self.origin.service_name().map(Box::from),
-                        source: self.source,
-                        ..error
-                    };
                     self.event(id, Kind::ErrorEvent(Box::new(error)));
                 }
             }
             b"tool_result" => {
-                let mut row = events::of_span(&span, EXECUTE_TOOL.as_bytes(), &columns, self.context);
-                row.service_name = self.origin.service_name().map(Box::from);
-                row.source = self.source;
+                let row = events::of_span(&span, EXECUTE_TOOL.as_bytes(), &columns, self.context);
                 let id = self.id_of_log(Table::CustomEvents, record);
                 self.event(id, Kind::CustomEvent(Box::new(row)));
             }
@@ -88,7 +79,6 @@ impl Intake<'_> {
 
     fn call_of_log(&mut self, record: &LogRecord, row: LlmTrace) {
         let id = self.id_of_log(Table::LlmTraces, record);
-        let row = LlmTrace { service_name: self.origin.service_name().map(Box::from), source: self.source, ..row };
         self.event(id, Kind::LlmTrace(Box::new(row)));
     }
 
@@ -125,10 +115,7 @@ fn as_span(record: &LogRecord, columns: &Columns<'_>, failed: bool) -> Span {
 
 /// The name of the event that a log record is. Claude Code writes it into the body.
 fn name_of(record: &LogRecord) -> &[u8] {
-    let body = match record.body.as_ref().and_then(|body| body.value.as_ref()) {
-        Some(Any::Text(text)) if text.starts_with(CLAUDE_CODE_PREFIX) => Some(&text[..]),
-        _ => None,
-    };
+    let body = record.body_text().filter(|text| text.starts_with(CLAUDE_CODE_PREFIX));
     let own = Some(&record.event_name[..]).filter(|name| !name.is_empty());
     let said = || text_of(record, b"event.name").or_else(|| text_of(record, OPENCLAW_EVENT));
     own.or(body).or_else(said).unwrap_or_default()
@@ -136,14 +123,10 @@ fn name_of(record: &LogRecord) -> &[u8] {
 
 fn text_of<'a>(record: &'a LogRecord, key: &[u8]) -> Option<&'a [u8]> {
     let attribute = record.attributes.iter().find(|attribute| attribute.key == key)?;
-    match attribute.value.as_ref()?.value.as_ref()? {
+    match attribute.any()? {
         Any::Text(text) if !text.is_empty() => Some(text),
         _ => None,
     }
-}
-
-fn is_true(attribute: &KeyValue) -> bool {
-    matches!(attribute.value.as_ref().and_then(|value| value.value.as_ref()), Some(Any::Flag(true)))
 }
 
 /// By its number or its word, whichever is worse: OpenClaw 2026.4.29 has the number of info for the word `error`. `None` = it
@@ -172,6 +155,3 @@ fn severity_of(record: &LogRecord) -> Option<Severity> {
 const UNNAMED: &[u8] = b"otlp.log";
 /// The flag of a record whose span is sampled.
 const SAMPLED: u32 = 1;
-const NANOS_PER_MILLI: u64 = 1_000_000;
-/// `STATUS_CODE_ERROR`
-const STATUS_ERROR: i32 = 2;

@@ -6,12 +6,8 @@ use super::dialects::{COUNTERS, Counter};
 use super::proto::{Any, KeyValue, Metric};
 use crate::event::{Counted, CounterPoint, EventId, Note, PicoUsd};
 
-/// Whether a metric of this name counts what rows count too.
-pub(super) fn is_wanted(name: &[u8]) -> bool {
-    counter(name).is_some()
-}
-
-fn counter(name: &[u8]) -> Option<&'static Counter> {
+/// What rows count too that a metric of this name counts.
+pub(super) fn counter(name: &[u8]) -> Option<&'static Counter> {
     COUNTERS.iter().find(|counter| counter.metric.as_bytes() == name)
 }
 
@@ -26,9 +22,8 @@ impl Intake<'_> {
     }
 
     /// A metric that is wanted. It becomes no row either, so it is counted as ignored.
-    pub(super) fn metric(&mut self, metric: &Metric) {
+    pub(super) fn metric(&mut self, counter: &Counter, metric: &Metric) {
         self.ignore(&metric.name);
-        let Some(counter) = counter(&metric.name) else { return };
         if let Some(sum) = metric.sum.as_ref().filter(|sum| sum.is_monotonic) {
             for point in &sum.data_points {
                 let number = point.as_double.or(point.as_int.map(|whole| whole as f64));
@@ -93,7 +88,7 @@ fn value(counted: Counted, number: f64) -> Option<i64> {
 
 /// Whether the labels have one of these kinds.
 fn is_of(labels: &[KeyValue], (name, kinds): (&str, &[&str])) -> bool {
-    let value = labels.iter().find(|label| label.key == name).and_then(|label| label.value.as_ref()?.value.as_ref());
+    let value = labels.iter().find(|label| label.key == name).and_then(KeyValue::any);
     matches!(value, Some(Any::Text(kind)) if kinds.iter().any(|known| *known == kind))
 }
 

@@ -37,7 +37,7 @@ use bytes::Bytes;
 pub use answer::{status, success};
 
 use crate::config::TextConfig;
-use crate::event::{Event, EventId, Kind, Note, Source, Table};
+use crate::event::{Event, EventId, Kind, Note, Source};
 
 use origin::Origin;
 
@@ -193,8 +193,15 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// Hands a row to be on; its kind says the rest.
-    fn event(&mut self, id: EventId, kind: Kind) {
+    /// Hands a row to be on, with who sent it and how; its kind says the rest.
+    fn event(&mut self, id: EventId, mut kind: Kind) {
+        let service_name = self.origin.service_name().map(Box::from);
+        match &mut kind {
+            Kind::LlmTrace(row) => (row.service_name, row.source) = (service_name, self.source),
+            Kind::CustomEvent(row) => (row.service_name, row.source) = (service_name, self.source),
+            Kind::ErrorEvent(row) => (row.service_name, row.source) = (service_name, self.source),
+            Kind::SystemMetric(_) => {}
+        }
         (self.emit)(Told::Event(Event { id, received_at_ms: self.context.now_ms, kind }));
     }
 
@@ -245,16 +252,6 @@ impl Intake<'_> {
             None => ignored.push((name, 1)),
         }
     }
-}
-
-/// The id of a row that is made of a span: of the span itself (0), or of what happened in it (from 1).
-fn id_of_span(table: Table, start_ms: i64, span: &proto::Span, ordinal: u64) -> EventId {
-    let table = [table.name().as_bytes(), b"\0"].concat();
-    let mut identity = [&table, &span.trace_id[..], &span.span_id[..]].concat();
-    if ordinal > 0 {
-        identity.extend(ordinal.to_be_bytes());
-    }
-    EventId::of_record(start_ms, &identity)
 }
 
 /// What an OTel SDK lets a span have by default (128 attributes, and 128 events of 128 attributes), and

@@ -32,7 +32,7 @@ impl Origin {
     /// Takes one attribute of the resource, if it is wanted.
     pub(super) fn take(&mut self, attribute: &KeyValue) {
         let Some(place) = PARTS.iter().position(|part| part.as_bytes() == attribute.key) else { return };
-        let text = match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+        let text = match attribute.any() {
             Some(Any::Text(text)) => cut(text, PART_BYTES_MAX).0,
             Some(Any::Whole(number)) if place != SERVICE_NAME => number.to_string(),
             _ => return,

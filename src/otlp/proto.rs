@@ -126,6 +126,16 @@ pub(super) struct LogRecord {
     pub(super) event_name: Bytes,
 }
 
+impl LogRecord {
+    /// What it says, where that is a text.
+    pub(super) fn body_text(&self) -> Option<&[u8]> {
+        match self.body.as_ref()?.value.as_ref()? {
+            Any::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// One metric. Of the five kinds of them, those that count.
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -233,6 +243,13 @@ pub(super) struct KeyValue {
     /// Its value.
     #[prost(message, optional, tag = "2")]
     pub(super) value: Option<AnyValue>,
+}
+
+impl KeyValue {
+    /// Its value, if that is of a type that we read.
+    pub(super) fn any(&self) -> Option<&Any> {
+        self.value.as_ref()?.value.as_ref()
+    }
 }
 
 /// A value, or none of a type that we read (`bytes_value` is skipped).

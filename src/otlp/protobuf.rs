@@ -40,11 +40,9 @@ fn take(signal: Signal, record: Bytes, intake: &mut Intake<'_>) -> Result<(), Fa
         Signal::Logs => intake.log(&decode::<LogRecord>(record)?),
         Signal::Metrics => {
             let name = messages(&record, METRIC_NAME).last().transpose()?.unwrap_or_default();
-            let name = record.slice_ref(name);
-            if metrics::is_wanted(&name) {
-                intake.metric(&decode::<Metric>(record)?);
-            } else {
-                intake.unwanted_metric(&name);
+            match metrics::counter(name) {
+                Some(counter) => intake.metric(counter, &decode::<Metric>(record)?),
+                None => intake.unwanted_metric(name),
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Spans: each becomes a call, another event, errors, or nothing; and some tell what calls were part of.
 
-use super::call::{self, is_error, is_span_id, is_trace_id, trace_id};
+use super::call::{self, NANOS_PER_MILLI, is_error, is_span_id, is_trace_id, trace_id};
 use super::dialects::{Column, LIVENESS_WARNING, MODEL_CALL};
 use super::genai::{Class, Columns, Dialect, class_of};
 use super::proto::Span;
-use super::{Intake, events, id_of_span};
-use crate::event::{Kind, Note, Table, Unit};
+use super::{Intake, events};
+use crate::event::{ErrorEvent, EventId, Kind, Note, Table, Unit};
 
 impl Intake<'_> {
     /// The span that was counted last, decoded.
@@ -37,8 +37,6 @@ impl Intake<'_> {
 
     fn call(&mut self, span: &Span, unit: Unit, columns: &Columns<'_>) {
         let mut row = call::row(span, unit, columns, self.context);
-        row.service_name = self.origin.service_name().map(Box::from);
-        row.source = self.source;
         if span.name == MODEL_CALL || columns.has(Column::ObservationUnit) {
             let has_tokens = row.input_tokens.is_some() || row.output_tokens.is_some();
             // A call that failed may have none because it failed.
@@ -52,15 +50,13 @@ impl Intake<'_> {
                 self.note(Note::Agent { otel_trace_id: otel_trace_id.clone(), agent_name: agent_name.clone() });
             }
         }
-        let id = id_of_span(Table::LlmTraces, span_ms(span), span, 0);
+        let id = id_of_span(Table::LlmTraces, span, 0);
         self.event(id, Kind::LlmTrace(Box::new(row)));
     }
 
     fn custom_event(&mut self, span: &Span, name: &[u8], columns: &Columns<'_>) {
-        let mut event = events::of_span(span, name, columns, self.context);
-        event.service_name = self.origin.service_name().map(Box::from);
-        event.source = self.source;
-        let id = id_of_span(Table::CustomEvents, span_ms(span), span, 0);
+        let event = events::of_span(span, name, columns, self.context);
+        let id = id_of_span(Table::CustomEvents, span, 0);
         self.event(id, Kind::CustomEvent(Box::new(event)));
     }
 
@@ -93,17 +89,20 @@ impl Intake<'_> {
         count > 0
     }
 
-    fn error_event(&mut self, span: &Span, mut error: crate::event::ErrorEvent, ordinal: u64) {
-        error.service_name = self.origin.service_name().map(Box::from);
-        error.source = self.source;
-        let id = id_of_span(Table::ErrorEvents, span_ms(span), span, ordinal);
+    fn error_event(&mut self, span: &Span, error: ErrorEvent, ordinal: u64) {
+        let id = id_of_span(Table::ErrorEvents, span, ordinal);
         self.event(id, Kind::ErrorEvent(Box::new(error)));
     }
 }
 
-/// The start of a span as its id has it, whatever it is: the same each time it comes.
-fn span_ms(span: &Span) -> i64 {
-    (span.start_ns / NANOS_PER_MILLI) as i64
+/// The id of a row that is made of a span: of the span itself (0), or of what happened in it (from 1). Its time is the start of
+/// the span, whatever that is: the same each time it comes.
+fn id_of_span(table: Table, span: &Span, ordinal: u64) -> EventId {
+    let mut identity = [table.name().as_bytes(), b"\0", &span.trace_id[..], &span.span_id[..]].concat();
+    if ordinal > 0 {
+        identity.extend(ordinal.to_be_bytes());
+    }
+    EventId::of_record((span.start_ns / NANOS_PER_MILLI) as i64, &identity)
 }
 
 /// The attributes of a span and of the exceptions in it.
@@ -118,5 +117,3 @@ fn columns_of(span: &Span) -> Columns<'_> {
     }
     columns
 }
-
-const NANOS_PER_MILLI: u64 = 1_000_000;
