@@ -25,8 +25,6 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 pub struct Portion {
     /// The rows of them.
     pub events: Vec<Event>,
-    /// What is to be stored with the rows, in their transaction.
-    pub position: Box<str>,
     kept: Kept,
     counts: Counts,
 }
@@ -110,6 +108,13 @@ impl Follower {
     pub fn passed(&mut self, kept: Kept) {
         self.files.put(kept);
         self.has_changed();
+    }
+
+    /// The position after a portion: to be stored with its rows, in their transaction.
+    pub fn position_after(&self, portion: &Portion) -> Box<str> {
+        let mut files = self.files.clone();
+        files.put(portion.kept.clone());
+        files.to_text(&self.path)
     }
 
     /// The position, if it is to be stored although there is no row. `now` = do not wait.
@@ -250,10 +255,7 @@ impl Follower {
         let mut counts = Counts { too_long: u64::from(cut.too_long), ..Counts::default() };
         let events = cut.lines.iter().filter_map(|(at, line)| counts.read(line, *at, now_ms)).collect();
         let after = Kept { offset: kept.offset + cut.used as u64, skips: cut.skips, ..kept };
-        let kept = self.disk.with_head(after)?;
-        let mut files = self.files.clone();
-        files.put(kept.clone());
-        Ok(Some(Portion { events, position: files.to_text(&self.path), kept, counts }))
+        Ok(Some(Portion { events, kept: self.disk.with_head(after)?, counts }))
     }
 
     /// A file that is another than it was, under the same inode.

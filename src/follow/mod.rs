@@ -85,7 +85,7 @@ async fn follow<C>(
             }
             Some(mut portion) => {
                 let events = std::mem::take(&mut portion.events);
-                let is_stored = store(queue, events, portion.position.clone()).await;
+                let is_stored = store(queue, events, follower.position_after(&portion)).await;
                 if is_stored {
                     follower.done(portion.counted(stats));
                 }

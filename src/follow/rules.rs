@@ -293,9 +293,7 @@ struct Texts {
 impl Texts {
     /// The text as it is stored: without its secrets, of at most `bytes_max` bytes, cut between two characters.
     fn cut(&mut self, text: &str, bytes_max: usize) -> Box<str> {
-        // SQLite's text functions stop at NUL.
-        let text = text.replace('\0', "\u{fffd}");
-        let (head, was_cut) = redact_to(&text, bytes_max);
+        let (head, was_cut) = redact_to(text, bytes_max);
         self.was_cut |= was_cut;
         head.into()
     }
