@@ -1,5 +1,7 @@
 //! What stands in the columns of a table: conditions and prices.
 
+use std::str::FromStr;
+
 /// The largest price, US dollars per million tokens. The dearest model costs 600.
 const DOLLARS_MAX: u64 = 1_000_000;
 /// Decimals of a price: with six of them a price per token is a whole number of pico-dollars.
@@ -26,7 +28,7 @@ pub(super) fn rate(cell: &str, input: u64) -> Result<Rate, Wrong> {
     while let Some(rest) = cell[at..].strip_prefix('>') {
         let tier = rest.split('>').next().unwrap_or_default();
         let (start, dollars) = tier.split_once(':').ok_or((at + 1, "a number of tokens, a colon and a price"))?;
-        let start = tokens(start).filter(|start| before.is_none_or(|before| *start > before));
+        let start = number::<u64>(start).filter(|start| before.is_none_or(|before| *start > before));
         let start = start.ok_or((at + 1, "a number of tokens, above that of the tier before"))?;
         let price = price(dollars).map_err(|wanted| (at + 1 + tier.len() - dollars.len(), wanted))?;
         if input > start {
@@ -84,7 +86,7 @@ fn is_tier(word: &str) -> bool {
 fn time(word: &str) -> Option<Time<'_>> {
     match word.as_bytes() {
         [_, _, _, _, b'-', _, _, b'-', _, _] => {
-            let (month, day) = (two_digits(&word[5..7])?, two_digits(&word[8..])?);
+            let (month, day) = (number::<u8>(&word[5..7])?, number::<u8>(&word[8..])?);
             let is_day = word[..4].bytes().all(|b| b.is_ascii_digit()) && (1..=12).contains(&month);
             (is_day && (1..=31).contains(&day)).then_some(Time::From(word))
         }
@@ -97,15 +99,12 @@ fn time(word: &str) -> Option<Time<'_>> {
 }
 
 fn minute(clock: &str) -> Option<u16> {
-    let (hour, minute) = (two_digits(&clock[..2])?, two_digits(&clock[3..])?);
+    let (hour, minute) = (number::<u16>(&clock[..2])?, number::<u16>(&clock[3..])?);
     (hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }
 
-fn two_digits(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
-}
-
-fn tokens(text: &str) -> Option<u64> {
+/// A whole number, of digits alone.
+fn number<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 

@@ -88,8 +88,10 @@ impl Table {
             found = self.names.entry(provider, model);
             found.is_some()
         };
-        let is_found = asked.names(&mut find) || find(ANY, &asked.model);
-        found.filter(|_| is_found)
+        if !asked.names(&mut find) {
+            find(ANY, &asked.model);
+        }
+        found
     }
 }
 
