@@ -25,7 +25,7 @@ impl<'a> Bytes<'a> {
             true => (quote + 1, self.end_of_quoted(quote)?),
             false => (start, self.end_of_bare(start)?),
         };
-        let is_secret = is_secret(name, &self.slice(start, end)[..(end - start).min(HEAD_BYTES_MAX)]);
+        let is_secret = is_secret(name, self.slice(start, end));
         is_secret.then(|| Secret { start, end: self.end_of_value(start, end, is_quoted.then(|| self.at(quote))), kind })
     }
 
@@ -43,7 +43,7 @@ impl<'a> Bytes<'a> {
         }
         let (name, kind) = Name::of(self.slice(tell + 1, name_end))?;
         let end = self.end_of_bare(start)?;
-        let is_secret = is_secret(name, &self.slice(start, end)[..(end - start).min(HEAD_BYTES_MAX)]);
+        let is_secret = is_secret(name, self.slice(start, end));
         is_secret.then(|| Secret { start, end: self.end_of_value(start, end, None), kind })
     }
 

@@ -161,14 +161,13 @@ impl Bytes<'_> {
             return None;
         }
         let body = start + rule.prefix.len();
-        let enough = body + rule.min;
-        if self.end_of(body, rule.min, |byte| is_in(byte, rule.chars)) < enough {
+        if !self.has_run(body, rule.min, rule.chars) {
             return None;
         }
         if rule.judged && !self.is_judged_random(body, rule.chars) {
             return None;
         }
-        let mut end = if rule.exact { enough } else { self.run(body, rule.chars) };
+        let mut end = if rule.exact { body + rule.min } else { self.run(body, rule.chars) };
         if is_in(self.at(end), ALNUM) {
             return None;
         }

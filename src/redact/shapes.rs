@@ -60,13 +60,11 @@ impl Bytes<'_> {
     pub(super) fn bearer(self, tell: usize) -> Option<Secret> {
         const BYTES_MIN: usize = 16;
         let start = self.after_scheme(tell, b"bearer")?;
-        let enough = start + BYTES_MIN;
         let set = ENCODED | DOT;
-        let is_long = self.end_of(start, BYTES_MIN, |byte| is_in(byte, set)) == enough;
-        if !is_long || !self.is_judged_random(start, set) {
+        if !self.has_run(start, BYTES_MIN, set) || !self.is_judged_random(start, set) {
             return None;
         }
-        let end = self.start_of(self.run(start, set), enough, usize::MAX, |byte| byte == b'.');
+        let end = self.start_of(self.run(start, set), start + BYTES_MIN, usize::MAX, |byte| byte == b'.');
         Some(Secret { start, end, kind: BEARER })
     }
 
@@ -143,14 +141,16 @@ impl Bytes<'_> {
         const SLACK: &[u8] = b".slack.com/services/";
         const DISCORD: &[u8] = b".com/api/webhooks/";
         const BYTES_MIN: usize = 20;
-        let start = tell + if self.has(tell, SLACK) { SLACK.len() } else { DISCORD.len() };
-        let kind = if self.has(tell, SLACK) { SLACK_WEBHOOK } else { DISCORD_WEBHOOK };
-        if kind == DISCORD_WEBHOOK && !self.has(tell, DISCORD) {
+        let (path, kind) = if self.has(tell, SLACK) {
+            (SLACK, SLACK_WEBHOOK)
+        } else if self.has(tell, DISCORD) {
+            (DISCORD, DISCORD_WEBHOOK)
+        } else {
             return None;
-        }
-        let set = WORD | BASE64;
-        let is_long = self.end_of(start, BYTES_MIN, |byte| is_in(byte, set)) == start + BYTES_MIN;
-        is_long.then(|| Secret { start, end: self.run(start, set), kind })
+        };
+        let start = tell + path.len();
+        let is_long = self.has_run(start, BYTES_MIN, ENCODED);
+        is_long.then(|| Secret { start, end: self.run(start, ENCODED), kind })
     }
 
     /// A number in base64, a time and a signature. `tell` is the first dot.
@@ -181,9 +181,8 @@ impl Bytes<'_> {
         // `/bot<token>/` in a URL.
         let begins = |start: &usize| self.begins_word(*start) || (*start >= 3 && self.has(*start - 3, b"bot"));
         let start = (first..=tell.checked_sub(NUMBER_BYTES_MIN)?).find(begins)?;
-        let enough = tell + 1 + BYTES_MIN;
-        let is_long = self.end_of(tell + 1, BYTES_MIN, |byte| is_in(byte, WORD)) == enough;
-        is_long.then(|| Secret { start, end: self.run(enough, WORD), kind: TELEGRAM })
+        let is_long = self.has_run(tell + 1, BYTES_MIN, WORD);
+        is_long.then(|| Secret { start, end: self.run(tell + 1 + BYTES_MIN, WORD), kind: TELEGRAM })
     }
 }
 

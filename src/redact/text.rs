@@ -84,6 +84,11 @@ impl<'a> Bytes<'a> {
         self.end_of(start, usize::MAX, |byte| is_in(byte, set))
     }
 
+    /// Whether at least `min` bytes of a set stand there.
+    pub(super) fn has_run(self, start: usize, min: usize, set: Set) -> bool {
+        self.end_of(start, min, |byte| is_in(byte, set)) == start + min
+    }
+
     /// Where the bytes begin that end before `end` and for which `goes_on` holds: at most `max`, and none before `floor`.
     pub(super) fn start_of(self, end: usize, floor: usize, max: usize, goes_on: impl Fn(u8) -> bool) -> usize {
         let floor = floor.max(end.saturating_sub(max));
