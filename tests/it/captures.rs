@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::support::dir::TempDir;
 use crate::support::read_only;
 use crate::support::sidecar::{NO_SAMPLES, Sidecar, check_laws};
+use crate::tidy::source::{files_below, root};
 
 /// What is compared of each table: what a reader sees. `llm_calls` is `llm_traces` and what was learnt later.
 const TABLES: [(&str, &str); 5] = [
@@ -28,18 +29,11 @@ const LEFT_OUT: [&str; 4] = ["id", "received_at", "latency_buckets", "ttft_bucke
 /// The folders that hold bodies, and the headers of their bodies, in order.
 fn folders() -> BTreeMap<PathBuf, Vec<PathBuf>> {
     let mut found = BTreeMap::<PathBuf, Vec<PathBuf>>::new();
-    let mut waiting = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures")];
-    while let Some(folder) = waiting.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                waiting.push(path);
-            } else if path.to_str().unwrap().ends_with(".headers.json") {
-                found.entry(folder.clone()).or_default().push(path);
-            }
+    for path in files_below(&root().join("tests/data/captures"), "json") {
+        if path.to_str().unwrap().ends_with(".headers.json") {
+            found.entry(path.parent().unwrap().to_owned()).or_default().push(path);
         }
     }
-    found.values_mut().for_each(|files| files.sort());
     found
 }
 

@@ -14,9 +14,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use crate::store::fill;
 use crate::support::dir::TempDir;
 use crate::support::read_only;
-use crate::support::sidecar::{NO_SAMPLES, PROGRAM, Sidecar, check_laws, wait_until};
+use crate::support::sidecar::{NO_SAMPLES, PROGRAM, Sidecar, check_laws, until};
 
 const DAY: &str = "openclaw-2026-11-24.log";
 
@@ -47,7 +48,7 @@ impl Gateway {
     fn follow(&self) -> Sidecar {
         let log = self.dir.join("log");
         let sidecar = Sidecar::start(&self.db(), &[NO_SAMPLES, ("TRACE_OPENCLAW_LOG", log.to_str().unwrap())]);
-        wait_until("the first position", || has_position(&self.db()).then_some(()));
+        until("the first position", || has_position(&self.db()));
         sidecar
     }
 
@@ -88,7 +89,7 @@ impl Gateway {
     /// Waits until there are as many rows as there must be, and compares them.
     fn check_rows(&self) {
         let count = |rows: &BTreeMap<String, usize>| rows.values().sum::<usize>();
-        wait_until("all rows", || (count(&self.rows()) >= count(&self.wanted)).then_some(()));
+        until("all rows", || count(&self.rows()) >= count(&self.wanted));
         assert_eq!(self.rows(), self.wanted);
     }
 }
@@ -170,7 +171,7 @@ fn a_log_that_is_not_there_yet_is_waited_for_and_read_from_its_beginning() {
     let path = gateway.dir.join("log").join("gateway-YYYY-MM-DD.jsonl");
     let sidecar = Sidecar::start(&gateway.db(), &[NO_SAMPLES, ("TRACE_OPENCLAW_LOG", path.to_str().unwrap())]);
     sidecar.wait_line("is not there yet");
-    wait_until("the first position", || has_position(&gateway.db()).then_some(()));
+    until("the first position", || has_position(&gateway.db()));
     fs::create_dir(gateway.dir.join("log")).unwrap();
     gateway.append(DAY, line("ERROR", "a", "of another log"));
     for name in ["gateway-2026-11-24.jsonl", "gateway-2026-11-25.jsonl"] {
@@ -341,9 +342,7 @@ fn what_is_killed_at_any_moment_repeats_and_skips_nothing() {
     let mut day = 1;
     let mut name = format!("openclaw-2026-11-{day:02}.log");
     for round in 0..12 {
-        let log = gateway.dir.join("log");
-        let env = [NO_SAMPLES, ("TRACE_OPENCLAW_LOG", log.to_str().unwrap())];
-        let sidecar = Sidecar::start(&gateway.db(), &env);
+        let sidecar = gateway.follow();
         for _ in 0..random.usize(1..40) {
             match random.u8(0..12) {
                 0 if day < 6 => {
@@ -401,24 +400,23 @@ fn lines_wait_for_a_store_that_is_full_and_none_is_lost() {
     let endpoint = format!("http://{closed}/");
     let env = [NO_SAMPLES, ("TRACE_OPENCLAW_LOG", log.to_str().unwrap()), ("TRACE_PUSH_ENDPOINT", &endpoint)];
     let sidecar = Sidecar::start(&db, &env);
-    wait_until("the first position", || has_position(&db).then_some(()));
-    let mut stranger = File::create(volume.join("stranger")).unwrap();
-    while stranger.write_all(&[0; 4096]).is_ok() {}
+    until("the first position", || has_position(&db));
+    let stranger = volume.join("stranger");
+    fill(&stranger);
     let long = "x".repeat(1000);
     let mut lines = 0;
-    wait_until("a full store", || {
+    until("a full store", || {
         let (status, health) = sidecar.health();
         if health["openclaw_log"]["rows"] == lines {
             let more: String = (lines..lines + 100).map(|n| line("ERROR", "a", &format!("{n} {long}"))).collect();
             gateway.append(DAY, more);
             lines += 100;
         }
-        (status == 503).then_some(())
+        status == 503
     });
     // The file is gone before its lines are stored; they are read all the same.
     fs::remove_file(gateway.file(DAY)).unwrap();
-    drop(stranger);
-    fs::remove_file(volume.join("stranger")).unwrap();
+    fs::remove_file(&stranger).unwrap();
     let health = sidecar.wait_health("the last line", |_, health| health["openclaw_log"]["rows"] == lines);
     check_lines(&health);
     assert!(health["events"]["refused"]["store_full"].as_u64() > Some(0), "{health}");
@@ -450,7 +448,7 @@ fn a_file_that_may_not_be_read_is_told_once_and_tried_again() {
     let log = gateway.dir.join("log");
     let sidecar = Sidecar::launch(command, &gateway.db(), &[NO_SAMPLES, ("TRACE_OPENCLAW_LOG", log.to_str().unwrap())]);
     sidecar.wait_line("log cannot be read");
-    wait_until("the first position", || has_position(&gateway.db()).then_some(()));
+    until("the first position", || has_position(&gateway.db()));
     // Another file is not kept from being read by this one.
     gateway.append_error("openclaw-2026-11-25.log");
     gateway.check_rows();

@@ -12,7 +12,6 @@ mod random;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
 
 use fastrand::Rng;
 use flate2::read::MultiGzDecoder;
@@ -27,6 +26,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::Value;
+
+use crate::tidy::source::{files_below, root};
 
 const CONTEXT: Context = Context {
     now_ms: 1_795_460_000_000,
@@ -101,20 +102,17 @@ fn what_real_clients_sent_in_protobuf_tells_the_same_in_json() {
 
 /// Every body in protobuf of tests/data/captures, inflated.
 fn captures() -> Vec<(String, Vec<u8>)> {
-    let mut waiting = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures")];
+    let files = ["pb", "gz"].map(|extension| files_below(&root().join("tests/data/captures"), extension)).concat();
     let mut found = Vec::new();
-    while let Some(folder) = waiting.pop() {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            let name = path.to_str().unwrap().to_owned();
-            if path.is_dir() {
-                waiting.push(path);
-            } else if name.ends_with(".pb") {
-                found.push((name, fs::read(path).unwrap()));
-            } else if name.ends_with(".pb.gz") {
-                let mut body = Vec::new();
-                MultiGzDecoder::new(&fs::read(path).unwrap()[..]).read_to_end(&mut body).unwrap();
-                found.push((name, body));
-            }
+    for path in files {
+        let name = path.to_str().unwrap().to_owned();
+        let sent = fs::read(&path).unwrap();
+        if name.ends_with(".pb") {
+            found.push((name, sent));
+        } else if name.ends_with(".pb.gz") {
+            let mut body = Vec::new();
+            MultiGzDecoder::new(&sent[..]).read_to_end(&mut body).unwrap();
+            found.push((name, body));
         }
     }
     found

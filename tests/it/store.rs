@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openclaw_trace::clock::Clock;
 use openclaw_trace::config::{RetentionConfig, Sync};
@@ -14,6 +14,7 @@ use openclaw_trace::store::{Command, Ended, OpenError, Options, Reader, Writer};
 use rusqlite::Connection;
 
 use crate::support::dir::TempDir;
+use crate::support::sidecar::until;
 
 const DAY: Duration = Duration::from_secs(86_400);
 pub const NOW: i64 = 1_795_000_000_000;
@@ -179,14 +180,6 @@ fn metric_at(received_at_ms: i64) -> Event {
 pub fn fill(path: &Path) {
     let mut file = std::fs::File::create(path).unwrap();
     while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
-}
-
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -660,13 +653,8 @@ fn a_position_is_stored_with_its_rows_or_not_at_all() {
     let path = dir.join("t.db");
     let store = Store::open(options(&path));
     let offer = |events: Vec<Event>, value: &str| {
-        let mut batch = store.queue.batch();
-        events.into_iter().for_each(|event| batch.push(event));
-        batch.note(Note::Position { key: "a_log", value: value.into() });
-        match store.queue.offer(batch) {
-            Offer::Queued(ticket) => smol::block_on(ticket.settled()),
-            other => panic!("{other:?}"),
-        }
+        let position = Note::Position { key: "a_log", value: value.into() };
+        smol::block_on(store.offer_with(events, vec![position]).unwrap().settled())
     };
     let stored = || Reader::open(&path).unwrap().position("a_log").unwrap();
     assert_eq!(stored(), None);

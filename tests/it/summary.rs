@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use openclaw_trace::clock::{Clock, hour_start};
 use openclaw_trace::event::Histogram;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -23,8 +23,7 @@ fn database(db: &Path) {
 }
 
 fn this_hour() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-    now - now % HOUR
+    hour_start(Clock::real().now_ms())
 }
 
 /// Sums of one hour: names (provider, model, agent, channel, status), calls, input and output tokens, part of the input

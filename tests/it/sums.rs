@@ -12,8 +12,9 @@ use openclaw_trace::stats::StoreState;
 use openclaw_trace::store::Reader;
 use rusqlite::Connection;
 
-use crate::store::{NOW, Store, fill, options, until};
+use crate::store::{NOW, Store, fill, options};
 use crate::support::dir::TempDir;
+use crate::support::sidecar::until;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

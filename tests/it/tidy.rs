@@ -7,7 +7,7 @@ mod examples;
 mod fly;
 mod nix;
 mod openapi;
-mod source;
+pub mod source;
 
 use std::fs;
 use std::path::PathBuf;

@@ -61,16 +61,21 @@ impl Found {
 /// The sums must say what the rows say, to the call: nothing was pruned.
 pub fn check_sums(db: &Path) {
     let conn = read_only(db);
-    let sums = |sql: &str| {
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
-        conn.query_row(sql, [], read).unwrap()
-    };
-    let of_rows = sums("SELECT nullif(count(*), 0), sum(coalesce(input_tokens, 0)) FROM llm_traces");
-    assert_eq!(sums("SELECT sum(calls), sum(input_tokens) FROM usage_hourly"), of_rows);
-    let by_otlp = sums("SELECT nullif(count(*), 0), NULL FROM llm_traces WHERE source = 'otlp_pb'").0;
-    assert_eq!(sums("SELECT sum(row_calls), NULL FROM coverage_hourly").0, by_otlp);
-    let rolled_id = sums("SELECT rolled_id, NULL FROM row_counts WHERE table_name = 'llm_traces'").0;
-    assert_eq!(rolled_id, sums("SELECT coalesce(max(id), 0), NULL FROM llm_traces").0);
+    let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).unwrap();
+    for (sums, rows) in [
+        ("SELECT sum(calls) FROM usage_hourly", "SELECT nullif(count(*), 0) FROM llm_traces"),
+        ("SELECT sum(input_tokens) FROM usage_hourly", "SELECT sum(coalesce(input_tokens, 0)) FROM llm_traces"),
+        (
+            "SELECT sum(row_calls) FROM coverage_hourly",
+            "SELECT nullif(count(*), 0) FROM llm_traces WHERE source = 'otlp_pb'",
+        ),
+        (
+            "SELECT rolled_id FROM row_counts WHERE table_name = 'llm_traces'",
+            "SELECT coalesce(max(id), 0) FROM llm_traces",
+        ),
+    ] {
+        assert_eq!(number(sums), number(rows), "{sums}");
+    }
 }
 
 /// Table and `trace_id` of every row.

@@ -216,6 +216,11 @@ pub fn check_laws(health: &Value) {
     }
 }
 
+/// Asks again and again until it is so.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_until(what, || condition().then_some(()));
+}
+
 /// Asks again and again until there is an answer.
 pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     /// Between two questions.
