@@ -47,6 +47,12 @@ pub fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
+/// Percent-encoding of all but what needs none anywhere (RFC 3986, unreserved), and `also`.
+pub fn percent_encoded(text: &str, also: &[u8]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || also.contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {

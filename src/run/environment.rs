@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{Secret, VARIABLES};
+use crate::exchange::percent_encoded;
 
 /// One variable of an environment.
 pub(super) type Var = (OsString, OsString);
@@ -51,7 +52,8 @@ pub(super) fn of_agent(
         }
     };
     set(ENDPOINT, &endpoint);
-    let authorization = token.map(|token| format!("Authorization=Bearer%20{}", percent_encoded(token.reveal())));
+    // As the value of a W3C baggage member, which is what the specification takes these headers for.
+    let authorization = token.map(|token| format!("Authorization=Bearer%20{}", percent_encoded(token.reveal(), b"")));
     let (of_ours, of_others): (Vec<&str>, Vec<&str>) =
         SIGNALS.into_iter().partition(|signal| ours(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")));
     // What is set for all signals also goes to those whose endpoint is somebody else's.
@@ -92,12 +94,6 @@ fn is_secret(name: &OsString) -> bool {
 /// What a variable is set to; set but empty is as good as not set.
 fn value<'a>(vars: &'a [Var], name: &str) -> Option<&'a str> {
     vars.iter().find(|(there, _)| there == name)?.1.to_str().map(str::trim).filter(|value| !value.is_empty())
-}
-
-/// A token as the value of a W3C baggage member, which is what the specification takes these headers for.
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::clock::{HOUR_MS, TAKEN_MS, day_start, hour_start, parse_rfc3339};
 use crate::config::parse_duration;
 use crate::event::PicoUsd;
+use crate::exchange::percent_encoded;
 
 /// What is asked of the sums by the hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +135,8 @@ impl Question {
     /// The query of a URL that asks the same as these parameters do.
     pub fn query_of(since: Option<&str>, until: Option<&str>, by: Option<&str>) -> String {
         let given = [("since", since), ("until", until), ("by", by)];
-        let given = given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(value?))));
+        let given =
+            given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", percent_encoded(value?, b",:"))));
         given.collect::<Vec<_>>().join("&")
     }
 }
@@ -198,11 +200,6 @@ fn decoded(value: &str) -> Option<Cow<'_, str>> {
         bytes.extend_from_slice(rest.as_bytes());
     }
     String::from_utf8(bytes).ok().map(Cow::Owned)
-}
-
-fn encoded(value: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~,:".contains(&b);
-    value.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[cfg(test)]
