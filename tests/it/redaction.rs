@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
@@ -25,8 +26,10 @@ fn no_secret_of_the_corpus_is_in_the_database_and_no_lookalike_is_missing() {
     let mut client = sidecar.client();
     let texts: Vec<&str> =
         secrets.iter().map(|(text, _)| text.as_str()).chain(lookalikes.iter().map(String::as_str)).collect();
+    // Ids are hex, as some secrets are: those of another run could hold a piece of one by chance.
+    let mut random = Rng::with_seed(1);
     for text in &texts {
-        post_everywhere(&mut client, text);
+        post_everywhere(&mut client, &mut random, text);
     }
     let refused = client.fetch(&format!("/{}", secrets[0].0)).unwrap();
     assert_eq!(refused.status, 404);
@@ -60,16 +63,17 @@ fn no_secret_of_the_corpus_is_in_the_database_and_no_lookalike_is_missing() {
 
 /// Posts the text in every field of every door that takes text: three calls, an event, an error, a span
 /// that is no call, and two records of logs.
-fn post_everywhere(client: &mut Client, text: &str) {
+fn post_everywhere(client: &mut Client, random: &mut Rng, text: &str) {
     let nested = json!({ "list": [text, { "of": text }], text: 1, "a": { "b": text } });
     let call = json!({
+        "trace_id": uuid(random),
         "model": text, "provider": text, "response_model": text, "operation": text, "agent_name": text, "agent_id": text,
         "user_id": text, "conversation_id": text, "response_id": text, "finish_reason": text, "channel": text, "trigger": text,
         "service_name": text, "input_text": text, "output_text": [{ "role": "assistant", "content": text }],
         "error_type": text, "error_message": text, "attributes": { "text": text, "nested": nested },
     });
-    let event = json!({ "name": text, "body": text, "data": { "text": text, "nested": nested }, text: text });
-    let error = json!({ "message": text, "type": text, "stack": format!("Error\n at {text}"), "component": text, "fingerprint": text,
+    let event = json!({ "trace_id": uuid(random), "name": text, "body": text, "data": { "text": text, "nested": nested }, text: text });
+    let error = json!({ "trace_id": uuid(random), "message": text, "type": text, "stack": format!("Error\n at {text}"), "component": text, "fingerprint": text,
         "attributes": { "text": text } });
     for (path, body, status) in [("/v1/traces", call, 202), ("/v1/events", event, 202), ("/v1/errors", error, 202)] {
         let answer = client.post(path, "application/json", body.to_string().as_bytes()).unwrap();
@@ -97,13 +101,13 @@ fn post_everywhere(client: &mut Client, text: &str) {
     attributes.push(json!({ "key": "gen_ai.operation.name", "value": { "stringValue": "chat" } }));
     let exception =
         json!({ "name": "exception", "attributes": [string("exception.message"), string("exception.stacktrace")] });
-    let span = |status: Value| {
+    let ignored = json!({ "traceId": hex(random, 16), "spanId": hex(random, 8), "name": text });
+    let mut span = |status: Value| {
         json!({
-            "traceId": hex(16), "spanId": hex(8), "name": text, "startTimeUnixNano": "1795000000000000000",
+            "traceId": hex(random, 16), "spanId": hex(random, 8), "name": text, "startTimeUnixNano": "1795000000000000000",
             "endTimeUnixNano": "1795000000500000000", "attributes": attributes, "events": [exception], "status": status,
         })
     };
-    let ignored = json!({ "traceId": hex(16), "spanId": hex(8), "name": text });
     let spans = json!([span(json!({ "code": 2, "message": text })), span(json!({ "code": 2 })), ignored]);
     let body = json!({ "resourceSpans": [{
         "resource": { "attributes": [string("service.name"), string("host.name")] }, "scopeSpans": [{ "spans": spans }]
@@ -170,6 +174,10 @@ fn columns_of(db: &Path) -> Vec<(&'static str, Vec<String>)> {
     queries.map(|(name, query)| (name, texts(query))).into()
 }
 
-fn hex(bytes: usize) -> String {
-    (0..bytes).map(|_| format!("{:02x}", fastrand::u8(1..))).collect()
+fn uuid(random: &mut Rng) -> String {
+    uuid::Uuid::from_u128(random.u128(1..)).to_string()
+}
+
+fn hex(random: &mut Rng, bytes: usize) -> String {
+    (0..bytes).map(|_| format!("{:02x}", random.u8(1..))).collect()
 }
