@@ -89,6 +89,9 @@ in
   (variable "TRACE_AGENT_GRACE" "agentGrace" (types.either (word "none") duration) "none"
     "under run: how long the agent may take to stop before it is killed; none: as long as it likes"
   )
+  (variable "TRACE_AGENT_PROCESS" "agentProcess" types.str "none"
+    "whose process and cgroup are the agent's: a process id or a name; none: the child of run, else nobody's"
+  )
   (variable "TRACE_OTLP_PORT" "otlpPort" (types.either (word "off") types.port) "off"
     "second port, for OTLP alone: 4318 is where exporters send to that are not told where; 0 takes any free one"
   )

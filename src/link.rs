@@ -12,6 +12,11 @@ use serde::{Deserialize, Serialize};
 pub enum Order {
     /// Store that the agent ended, and answer [`Report::Noted`].
     AgentEnded(AgentEnded),
+    /// The agent runs, as this process.
+    AgentStarted {
+        /// Its process id.
+        pid: u32,
+    },
     /// Stop, as if by SIGTERM; a second time, skip the lingering and the push.
     Stop,
 }
@@ -123,13 +128,14 @@ mod tests {
                 oom_kills: None,
             },
         });
-        let bytes = [line(&ended), line(&Order::Stop)].concat();
+        let started = Order::AgentStarted { pid: 7 };
+        let bytes = [line(&started), line(&ended), line(&Order::Stop)].concat();
         let (mut lines, mut heard) = (Lines::default(), Vec::new());
         for byte in bytes {
             assert!(lines.add(&[byte]));
             heard.extend(lines.take::<Order>().map(Result::unwrap));
         }
-        assert_eq!(heard, [ended, Order::Stop]);
+        assert_eq!(heard, [started, ended, Order::Stop]);
     }
 
     #[test]

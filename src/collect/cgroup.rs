@@ -1,91 +1,169 @@
-//! The cgroups that limit us, version 2 and version 1, wherever they are mounted.
+//! The cgroups that limit the agent, version 2 and version 1, wherever they are mounted.
 //!
-//! A limit may be set on any group above ours, so the tightest one up the tree counts, and what is used is
-//! read where that limit is. Where no limit is set, the topmost group that we can see is the container,
-//! unless it is the root of the machine.
+//! A limit may be set on any group above a process's own, so the tightest one up the tree counts, and what is used is
+//! read where that limit is. Where no limit is set, the topmost group that we can see is the container, unless it is the
+//! root of the machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::disks::{self, Transferred};
 use super::files::Files;
-use super::proc::{Memory, count};
+use super::hierarchy::{Levels, levels};
+use super::pressure::{Stall, stalled_us};
+use super::proc::{Memory, count, keyed};
+use super::process::Process;
 use super::rates::CpuCounters;
 use crate::event::Scope;
 
 /// Version 1 writes "no limit" as the largest multiple of the page size; no machine has that much.
 const UNLIMITED_V1_BYTES: i64 = 1 << 62;
 
-/// Groups above each other that are looked at, from the top: Kubernetes makes six, systemd as many more.
-const LEVELS_MAX: usize = 32;
-
-/// The groups that CPU and memory are accounted to. `None` = to nobody but the machine.
+/// The groups that CPU, memory and disks are accounted to. `None` = to nobody but the machine.
 #[derive(Debug, PartialEq)]
 pub(super) struct Groups {
     pub(super) memory: Option<MemoryGroup>,
     pub(super) cpu: Option<CpuGroup>,
+    pub(super) io: Option<IoGroup>,
+    /// Whose figures CPU and memory are.
+    pub(super) scope: Scope,
 }
 
 /// The group whose memory is told.
 #[derive(Debug, PartialEq)]
 pub(super) struct MemoryGroup {
-    pub(super) scope: Scope,
-    dir: PathBuf,
+    version: Version,
+    pub(super) dir: PathBuf,
+    /// The process's own, which may be below.
+    own: PathBuf,
     limit_bytes: Option<i64>,
 }
 
 /// The group whose CPU is told.
 #[derive(Debug, PartialEq)]
 pub(super) struct CpuGroup {
-    pub(super) scope: Scope,
+    version: Version,
     /// Where the quota and its effects are.
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// Where the time used is: the same, but for version 1, which may have mounted them apart.
     usage_dir: PathBuf,
     /// The quota.
     pub(super) limit_cores: Option<f64>,
 }
 
-impl Groups {
-    /// Finds them by /proc/self/cgroup and /proc/self/mountinfo. A controller is in one hierarchy only,
-    /// so what version 1 has, version 2 has not.
-    pub(super) fn find(files: &Files) -> Groups {
-        let text = |path| files.text(path).unwrap_or_default();
-        let (memberships, mounts) = (text("proc/self/cgroup"), text("proc/self/mountinfo"));
-        let levels = |controller| levels(&memberships, &mounts, controller);
-        let unified = levels(None);
-        Groups {
-            memory: match levels(Some("memory")) {
-                own if own.is_empty() => MemoryGroup::v2(files, &unified),
-                own => MemoryGroup::v1(files, &own),
-            },
-            cpu: match levels(Some("cpu")) {
-                own if own.is_empty() => CpuGroup::v2(files, &unified),
-                own => CpuGroup::v1(files, &own, &levels(Some("cpuacct"))),
-            },
-        }
+/// The group whose disks are told.
+#[derive(Debug, PartialEq)]
+pub(super) struct IoGroup {
+    version: Version,
+    pub(super) dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+/// What the kernel says of the membership of the processes that matter.
+struct Memberships {
+    text: String,
+    mounts: String,
+}
+
+impl Memberships {
+    fn levels(&self, controller: Option<&str>) -> Option<Levels> {
+        levels(&self.text, &self.mounts, controller)
     }
 
-    /// Whose figures CPU and memory are.
-    pub(super) fn scope(&self) -> Scope {
-        let memory = self.memory.as_ref().map(|group| group.scope);
-        memory.or(self.cpu.as_ref().map(|group| group.scope)).unwrap_or_default()
+    /// Whether the groups of CPU and memory can be seen here.
+    fn are_visible(&self, files: &Files) -> bool {
+        let of = [Some("memory"), Some("cpu"), None].into_iter().filter_map(|controller| self.levels(controller));
+        of.into_iter().all(|levels| levels.is_inside && levels.dirs.first().is_some_and(|own| files.exists(own)))
+    }
+}
+
+impl Groups {
+    /// Finds those of the agent by /proc/PID/cgroup and /proc/self/mountinfo. Without an agent, or where its groups
+    /// cannot be seen from here, our own.
+    pub(super) fn find(files: &Files, agent: Option<u32>) -> Groups {
+        let text = |path: &str| files.text(path).unwrap_or_default();
+        let mut memberships = Memberships { text: text("proc/self/cgroup"), mounts: text("proc/self/mountinfo") };
+        let of_agent = agent.and_then(|pid| files.text(format!("proc/{pid}/cgroup")));
+        let mut is_elsewhere = false;
+        if let Some(theirs) = of_agent.filter(|theirs| *theirs != memberships.text) {
+            let theirs = Memberships { text: theirs, mounts: memberships.mounts.clone() };
+            if theirs.are_visible(files) {
+                memberships = theirs;
+            } else {
+                is_elsewhere = true;
+            }
+        }
+        let mut groups = Groups::of(files, &memberships);
+        let is_alone = || agent.is_none() && groups.hold_only_us(files);
+        if groups.scope != Scope::Host && (is_elsewhere || is_alone()) {
+            groups.scope = Scope::Own;
+        }
+        groups
+    }
+
+    /// A controller is in one hierarchy only, so what version 1 has, version 2 has not.
+    fn of(files: &Files, memberships: &Memberships) -> Groups {
+        let dirs = |controller| memberships.levels(controller).map(|levels| levels.dirs).unwrap_or_default();
+        let unified = dirs(None);
+        let (memory_dirs, cpu_dirs, io_dirs) = (dirs(Some("memory")), dirs(Some("cpu")), dirs(Some("blkio")));
+        let memory = match memory_dirs.is_empty() {
+            true => MemoryGroup::v2(files, &unified),
+            false => MemoryGroup::v1(files, &memory_dirs),
+        };
+        let cpu = match cpu_dirs.is_empty() {
+            true => CpuGroup::v2(files, &unified),
+            false => CpuGroup::v1(files, &cpu_dirs, &dirs(Some("cpuacct"))),
+        };
+        let of_memory = memory.as_ref().map(|group| (group.version, &group.dir, &memory_dirs));
+        let told = of_memory.or(cpu.as_ref().map(|group| (group.version, &group.dir, &cpu_dirs)));
+        let io = told.and_then(|(version, dir, levels)| match (version, io_dirs.is_empty()) {
+            (Version::V2, true) => Some(IoGroup { version, dir: dir.clone() }),
+            (Version::V1, false) => same_group(dir, levels, &io_dirs).map(|dir| IoGroup { version, dir }),
+            // Mounted in a hierarchy of the other version: nobody says which of its groups is the same.
+            _ => None,
+        });
+        let scope = match told.map(|(version, ..)| version) {
+            None => Scope::Host,
+            Some(Version::V1) => Scope::Cgroup1,
+            Some(Version::V2) => Scope::Cgroup2,
+        };
+        Groups { memory, cpu, io, scope }
+    }
+
+    /// Whether the group whose memory is told is our own, and nobody else is in it: where a service manager or a pod
+    /// gave the sidecar a group to itself, its figures are those of no agent.
+    fn hold_only_us(&self, files: &Files) -> bool {
+        let own_dir = self.memory.as_ref().filter(|group| group.dir == group.own).map(|group| &group.dir);
+        let Some(dir) = own_dir else { return false };
+        let Some(us) = files.parse("proc/self/stat", Process::read) else { return false };
+        let only_us = |text: &str| {
+            let mut pids = text.split_ascii_whitespace();
+            let first = pids.next()?.parse::<u32>().ok()?;
+            Some(first == us.pid && pids.next().is_none())
+        };
+        files.parse(dir.join("cgroup.procs"), only_us).unwrap_or(false)
     }
 }
 
 impl MemoryGroup {
     /// Reads what the group uses. A limit above what the machine has is none.
     pub(super) fn memory(&self, files: &Files, machine_bytes: Option<i64>) -> Memory {
-        let number = |name: &str| files.text(self.dir.join(name)).and_then(|text| count(text.trim()));
+        let number = |name: &str| files.parse(self.dir.join(name), |text| count(text.trim()));
         let stat = files.text(self.dir.join("memory.stat")).unwrap_or_default();
         let limit_bytes = [self.limit_bytes, machine_bytes].into_iter().flatten().min();
-        match self.scope {
-            Scope::Cgroup1 => Memory {
+        match self.version {
+            Version::V1 => Memory {
                 used_bytes: number("memory.usage_in_bytes"),
                 reclaimable_bytes: keyed(&stat, "total_inactive_file"),
                 limit_bytes,
                 rss_bytes: keyed(&stat, "total_rss"),
                 swap_bytes: keyed(&stat, "total_swap"),
             },
-            Scope::Cgroup2 | Scope::Host => Memory {
+            Version::V2 => Memory {
                 used_bytes: number("memory.current"),
                 reclaimable_bytes: keyed(&stat, "inactive_file"),
                 limit_bytes,
@@ -95,21 +173,36 @@ impl MemoryGroup {
         }
     }
 
+    /// Processes that the kernel has killed for want of memory since the group was made, and the group that they were
+    /// in. Version 1 counts them in the process's own group only.
+    pub(super) fn oom_kills(&self, files: &Files) -> Option<(i64, &Path)> {
+        let (dir, file) = match self.version {
+            Version::V1 => (&self.own, "memory.oom_control"),
+            Version::V2 => (&self.dir, "memory.events"),
+        };
+        Some((files.parse(dir.join(file), |text| keyed(text, "oom_kill"))?, dir))
+    }
+
+    /// Microseconds that somebody, or all, waited for memory. Version 1 does not know.
+    pub(super) fn stalled_us(&self, files: &Files, stall: Stall) -> Option<i64> {
+        self.version.stalled_us(files, &self.dir, "memory.pressure", stall)
+    }
+
     fn v2(files: &Files, levels: &[PathBuf]) -> Option<MemoryGroup> {
-        let (limited, limit_bytes) = tightest(levels, |dir| memory_max(&files.text(dir.join("memory.max"))?)).unzip();
-        let (quota, _) = tightest(levels, |dir| cpu_max(&files.text(dir.join("cpu.max"))?)).unzip();
+        let (limited, limit_bytes) = tightest(levels, |dir| files.parse(dir.join("memory.max"), memory_max)).unzip();
+        let (quota, _) = tightest(levels, |dir| files.parse(dir.join("cpu.max"), cpu_max)).unzip();
         let dir = container(files, "memory.current", [limited, quota, levels.last().cloned()])?;
-        Some(MemoryGroup { scope: Scope::Cgroup2, dir, limit_bytes })
+        Some(MemoryGroup { version: Version::V2, dir, own: levels.first()?.clone(), limit_bytes })
     }
 
     fn v1(files: &Files, levels: &[PathBuf]) -> Option<MemoryGroup> {
         let limit = |dir: &PathBuf| {
-            let bytes = count(files.text(dir.join("memory.limit_in_bytes"))?.trim())?;
+            let bytes = files.parse(dir.join("memory.limit_in_bytes"), |text| count(text.trim()))?;
             (bytes < UNLIMITED_V1_BYTES).then_some(bytes)
         };
         let (limited, limit_bytes) = tightest(levels, limit).unzip();
         let dir = container(files, "memory.usage_in_bytes", [limited, top_v1(files, levels)])?;
-        Some(MemoryGroup { scope: Scope::Cgroup1, dir, limit_bytes })
+        Some(MemoryGroup { version: Version::V1, dir, own: levels.first()?.clone(), limit_bytes })
     }
 }
 
@@ -118,96 +211,78 @@ impl CpuGroup {
     pub(super) fn counters(&self, files: &Files) -> Option<CpuCounters> {
         const NS_PER_US: i64 = 1000;
         let stat = files.text(self.dir.join("cpu.stat")).unwrap_or_default();
-        let (used_us, throttled_us) = match self.scope {
-            Scope::Cgroup1 => {
-                let used_ns = count(files.text(self.usage_dir.join("cpuacct.usage"))?.trim())?;
+        let (used_us, throttled_us) = match self.version {
+            Version::V1 => {
+                let used_ns = files.parse(self.usage_dir.join("cpuacct.usage"), |text| count(text.trim()))?;
                 (used_ns / NS_PER_US, keyed(&stat, "throttled_time").map(|ns| ns / NS_PER_US))
             }
-            Scope::Cgroup2 | Scope::Host => (keyed(&stat, "usage_usec")?, keyed(&stat, "throttled_usec")),
+            Version::V2 => (keyed(&stat, "usage_usec")?, keyed(&stat, "throttled_usec")),
         };
         Some(CpuCounters { used_us, throttled_us, of: self.usage_dir.clone() })
     }
 
+    /// Microseconds that somebody waited for a CPU. Version 1 does not know.
+    pub(super) fn stalled_us(&self, files: &Files) -> Option<i64> {
+        self.version.stalled_us(files, &self.dir, "cpu.pressure", Stall::Some)
+    }
+
     fn v2(files: &Files, levels: &[PathBuf]) -> Option<CpuGroup> {
-        let (limited, limit_cores) = tightest(levels, |dir| cpu_max(&files.text(dir.join("cpu.max"))?)).unzip();
-        let (memory, _) = tightest(levels, |dir| memory_max(&files.text(dir.join("memory.max"))?)).unzip();
+        let (limited, limit_cores) = tightest(levels, |dir| files.parse(dir.join("cpu.max"), cpu_max)).unzip();
+        let (memory, _) = tightest(levels, |dir| files.parse(dir.join("memory.max"), memory_max)).unzip();
         // The machine's root has a cpu.stat, but no cpu.max.
         let dir = container(files, "cpu.max", [limited, memory, levels.last().cloned()])?;
-        Some(CpuGroup { scope: Scope::Cgroup2, usage_dir: dir.clone(), dir, limit_cores })
+        Some(CpuGroup { version: Version::V2, usage_dir: dir.clone(), dir, limit_cores })
     }
 
     fn v1(files: &Files, levels: &[PathBuf], usage_levels: &[PathBuf]) -> Option<CpuGroup> {
         let quota = |dir: &PathBuf| {
-            let number = |name: &str| files.text(dir.join(name)).and_then(|text| count(text.trim()));
+            let number = |name: &str| files.parse(dir.join(name), |text| count(text.trim()));
             cores(number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?)
         };
         let (limited, limit_cores) = tightest(levels, quota).unzip();
         let dir = limited.or_else(|| top_v1(files, levels))?;
-        // The same group in the other hierarchy is as far from the top.
-        let from_top = levels.len() - 1 - levels.iter().position(|level| *level == dir)?;
-        let usage_dir = usage_levels.get((usage_levels.len().checked_sub(1)?).checked_sub(from_top)?)?.clone();
-        Some(CpuGroup { scope: Scope::Cgroup1, dir, usage_dir, limit_cores })
+        let usage_dir = same_group(&dir, levels, usage_levels)?;
+        Some(CpuGroup { version: Version::V1, dir, usage_dir, limit_cores })
+    }
+}
+
+impl IoGroup {
+    /// Reads what the group has read and written.
+    pub(super) fn transferred(&self, files: &Files) -> Option<Transferred> {
+        match self.version {
+            Version::V2 => files.parse(self.dir.join("io.stat"), disks::io_stat),
+            Version::V1 => {
+                let read = |name| files.parse(self.dir.join(name), disks::io_service_bytes);
+                read("blkio.throttle.io_service_bytes_recursive").or_else(|| read("blkio.throttle.io_service_bytes"))
+            }
+        }
+    }
+
+    /// Microseconds that somebody, or all, waited for a disk. Version 1 does not know.
+    pub(super) fn stalled_us(&self, files: &Files, stall: Stall) -> Option<i64> {
+        self.version.stalled_us(files, &self.dir, "io.pressure", stall)
+    }
+}
+
+impl Version {
+    fn stalled_us(self, files: &Files, dir: &Path, file: &str, stall: Stall) -> Option<i64> {
+        match self {
+            Version::V1 => None,
+            Version::V2 => files.parse(dir.join(file), |text| stalled_us(text, stall)),
+        }
     }
 }
 
 /// Processes of our memory group that the kernel has killed for want of memory since the group was made. `None` when we
 /// are in none but the machine's, or when nobody counts them.
 pub(super) fn oom_kills(files: &Files) -> Option<i64> {
-    let text = |path| files.text(path).unwrap_or_default();
-    let (memberships, mounts) = (text("proc/self/cgroup"), text("proc/self/mountinfo"));
-    let (levels, file) = match levels(&memberships, &mounts, Some("memory")) {
-        own if own.is_empty() => (levels(&memberships, &mounts, None), "memory.events"),
-        own => (own, "memory.oom_control"),
+    let text = |path: &str| files.text(path).unwrap_or_default();
+    let memberships = Memberships { text: text("proc/self/cgroup"), mounts: text("proc/self/mountinfo") };
+    let (levels, file) = match memberships.levels(Some("memory")) {
+        Some(own) => (own, "memory.oom_control"),
+        None => (memberships.levels(None)?, "memory.events"),
     };
-    keyed(&files.text(levels.first()?.join(file))?, "oom_kill")
-}
-
-/// The directories of our group and of those above it, in the hierarchy of a version 1 controller, or in that of
-/// version 2; ours first. None when there is no such hierarchy.
-fn levels(memberships: &str, mounts: &str, controller: Option<&str>) -> Vec<PathBuf> {
-    let Some((group, (mount_root, mount_point))) = membership(memberships, controller).zip(mount(mounts, controller))
-    else {
-        return Vec::new();
-    };
-    // A container without a cgroup namespace of its own sees the machine's path, and its own group as the
-    // root of the mount. A path that leads out of the mount tells nothing.
-    let inside = if mount_root == "/" { Some(group) } else { group.strip_prefix(mount_root) };
-    let names = inside.unwrap_or("").split('/').filter(|name| !name.is_empty());
-    let names: Vec<&str> = if group.contains("..") { Vec::new() } else { names.take(LEVELS_MAX).collect() };
-    (0..=names.len())
-        .rev()
-        .map(|depth| names[..depth].iter().fold(mount_point.into(), |dir: PathBuf, n| dir.join(n)))
-        .collect()
-}
-
-/// Our group's path in /proc/self/cgroup: `4:memory:/path`, and `0::/path` of version 2.
-fn membership<'a>(text: &'a str, controller: Option<&str>) -> Option<&'a str> {
-    text.lines().find_map(|line| {
-        let mut parts = line.splitn(3, ':');
-        let (hierarchy, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-        let ours = match controller {
-            Some(controller) => controllers.split(',').any(|c| c == controller),
-            None => hierarchy == "0" && controllers.is_empty(),
-        };
-        ours.then_some(path)
-    })
-}
-
-/// Root and mount point of a hierarchy in /proc/self/mountinfo (proc(5)):
-/// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE CONTROLLERS`.
-fn mount<'a>(text: &'a str, controller: Option<&str>) -> Option<(&'a str, &'a str)> {
-    text.lines().find_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut kind = kind.split(' ');
-        let ours = match (kind.next()?, controller) {
-            ("cgroup", Some(controller)) => kind.nth(1)?.split(',').any(|option| option == controller),
-            ("cgroup2", None) => true,
-            _ => false,
-        };
-        let mut place = place.split(' ');
-        let (root, point) = (place.nth(3)?, place.next()?);
-        ours.then_some((root, point))
-    })
+    files.parse(levels.dirs.first()?.join(file), |text| keyed(text, "oom_kill"))
 }
 
 /// The lowest limit up the tree and where it is; of equal ones, the one nearest to us.
@@ -227,6 +302,12 @@ fn top_v1(files: &Files, levels: &[PathBuf]) -> Option<PathBuf> {
     levels.last().filter(|top| files.exists(top) && !files.exists(top.join("release_agent"))).cloned()
 }
 
+/// The group that `dir` of `levels` is, in another hierarchy of version 1: there it is as far from the top.
+fn same_group(dir: &Path, levels: &[PathBuf], others: &[PathBuf]) -> Option<PathBuf> {
+    let from_top = levels.len() - 1 - levels.iter().position(|level| level == dir)?;
+    others.get(others.len().checked_sub(1)?.checked_sub(from_top)?).cloned()
+}
+
 /// Reads memory.max.
 fn memory_max(text: &str) -> Option<i64> {
     count(text.trim())
@@ -243,11 +324,6 @@ fn cores(quota_us: i64, period_us: i64) -> Option<f64> {
     (quota_us > 0 && period_us > 0).then(|| quota_us as f64 / period_us as f64)
 }
 
-/// The value of a key in a text of `key value` lines.
-fn keyed(text: &str, key: &str) -> Option<i64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ').and_then(count))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,26 +336,6 @@ mod tests {
         for text in ["max 100000\n", "", "50000", "0 100000", "50000 0", "-1 100000", "x y"] {
             assert_eq!(cpu_max(text), None, "{text}");
         }
-        assert_eq!(keyed("anon_thp 1\nanon 2\nfile 3\n", "anon"), Some(2));
-    }
-
-    #[test]
-    fn levels_lead_from_our_group_to_the_mount() {
-        let mounts = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
-                      35 31 0:32 /docker/abc /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
-                      36 31 0:33 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
-                      41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let groups = "4:memory:/docker/abc/sub\n3:cpu,cpuacct:/a/b\n0::/../x\n";
-        let paths =
-            |controller| levels(groups, mounts, controller).iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
-        assert_eq!(paths(Some("memory")), ["/sys/fs/cgroup/memory/sub", "/sys/fs/cgroup/memory"]);
-        let cpu = ["/sys/fs/cgroup/cpu,cpuacct/a/b", "/sys/fs/cgroup/cpu,cpuacct/a", "/sys/fs/cgroup/cpu,cpuacct"];
-        assert_eq!(
-            (paths(Some("cpu")), paths(Some("cpuacct"))),
-            (cpu.map(String::from).to_vec(), cpu.map(String::from).to_vec())
-        );
-        assert_eq!(paths(None), ["/sys/fs/cgroup/unified"]);
-        assert!(paths(Some("pids")).is_empty());
     }
 
     #[test]

@@ -1,29 +1,55 @@
 //! Files of the kernel, below a root that a test can set.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The longest text that is read: the mounts of a host of a few thousand containers.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
+/// Kept of the buffer between two files: more than most have.
+const KEPT_BYTES: usize = 16 << 10;
 
 /// Reads below a root. What cannot be read is `None`, whatever the reason.
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
+    /// What was read last: one buffer for all, as a sample reads a file for every process.
+    buffer: RefCell<Vec<u8>>,
 }
 
 impl Files {
     /// Reads below `root`.
     pub(super) fn under(root: PathBuf) -> Files {
-        Files { root }
+        Files { root, buffer: RefCell::default() }
     }
 
     /// A file's text, up to a mebibyte; `path` is taken from the root, with or without a leading slash.
     pub(super) fn text(&self, path: impl AsRef<Path>) -> Option<String> {
-        let mut bytes = Vec::new();
-        File::open(self.place(path.as_ref())).ok()?.take(TEXT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        Some(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+        self.parse(path, |text| Some(text.to_owned()))
+    }
+
+    /// What `read` makes of a file's text.
+    pub(super) fn parse<T>(&self, path: impl AsRef<Path>, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        // Taken out, so that `read` may read another one.
+        let mut bytes = self.buffer.take();
+        bytes.clear();
+        let done =
+            File::open(self.place(path.as_ref())).and_then(|file| file.take(TEXT_BYTES_MAX).read_to_end(&mut bytes));
+        let made = done.ok().and_then(|_| read(&String::from_utf8_lossy(&bytes)));
+        bytes.shrink_to(KEPT_BYTES);
+        self.buffer.replace(bytes);
+        made
+    }
+
+    /// Whether a text is all of its file.
+    pub(super) fn is_whole(&self, text: &str) -> bool {
+        (text.len() as u64) < TEXT_BYTES_MAX
+    }
+
+    /// How many entries a directory has.
+    pub(super) fn entries(&self, path: impl AsRef<Path>) -> Option<i64> {
+        i64::try_from(fs::read_dir(self.place(path.as_ref())).ok()?.flatten().count()).ok()
     }
 
     /// Whether there is such a file.

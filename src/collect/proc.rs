@@ -1,7 +1,7 @@
-//! The texts of /proc: the machine's figures, and those of its processes. Pure.
+//! The texts of /proc that are of the machine. Pure.
 
-/// The kernel's unit of CPU time in /proc/stat: USER_HZ is 100 on every platform that Linux has left.
-const TICK_US: i64 = 10_000;
+use super::process::TICK_US;
+
 const KIB: i64 = 1024;
 
 /// CPU of the whole machine.
@@ -9,6 +9,8 @@ const KIB: i64 = 1024;
 pub(super) struct MachineCpu {
     /// Time that all cores together were busy since the start, microseconds. Stolen time is not ours.
     pub(super) used_us: i64,
+    /// Time that the machine below took from all cores together, microseconds. `None` where it is not told.
+    pub(super) stolen_us: Option<i64>,
     /// Cores that are on.
     pub(super) cores: f64,
 }
@@ -33,27 +35,25 @@ pub(super) struct Memory {
 pub(super) struct Interface {
     pub(super) name: Box<str>,
     pub(super) rx_bytes: i64,
+    pub(super) rx_errors: i64,
     pub(super) tx_bytes: i64,
-}
-
-/// What is counted of one process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Process {
-    pub(super) threads: i64,
-    pub(super) zombie: bool,
+    pub(super) tx_errors: i64,
 }
 
 /// Reads /proc/stat.
 pub(super) fn machine_cpu(text: &str) -> Option<MachineCpu> {
     let total = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
     // user nice system idle iowait irq softirq; guest time is part of user.
-    let ticks: Vec<i64> = total.split_ascii_whitespace().take(7).map_while(count).collect();
-    let [user, nice, system, _idle, _iowait, irq, softirq] = ticks[..] else { return None };
+    let mut fields = total.split_ascii_whitespace();
+    let mut next = || count(fields.next()?);
+    let (user, nice, system, _idle, _iowait, irq, softirq) =
+        (next()?, next()?, next()?, next()?, next()?, next()?, next()?);
+    let stolen_us = next().and_then(|ticks| ticks.checked_mul(TICK_US));
     let ticks = [user, nice, system, irq, softirq].into_iter().try_fold(0i64, i64::checked_add)?;
     let is_core =
         |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     let cores = text.lines().filter(is_core).count();
-    (cores > 0).then_some(MachineCpu { used_us: ticks.checked_mul(TICK_US)?, cores: cores as f64 })
+    (cores > 0).then_some(MachineCpu { used_us: ticks.checked_mul(TICK_US)?, stolen_us, cores: cores as f64 })
 }
 
 /// Reads /proc/meminfo. What is in use is what is not available, so nothing of it can be reclaimed.
@@ -77,11 +77,13 @@ pub(super) fn machine_memory(text: &str) -> Option<Memory> {
 /// Reads /proc/net/dev, without the loopback. `None` when the counters of an interface cannot be read.
 pub(super) fn interfaces(text: &str) -> Option<Vec<Interface>> {
     let read = |(name, counters): (&str, &str)| {
+        // bytes packets errs drop fifo frame compressed multicast, and for what was sent the same again.
         let mut counters = counters.split_ascii_whitespace();
         let rx_bytes = count(counters.next()?)?;
-        // Seven more of what was received come before what was sent.
-        let tx_bytes = count(counters.nth(7)?)?;
-        Some(Interface { name: name.trim().into(), rx_bytes, tx_bytes })
+        let rx_errors = count(counters.nth(1)?)?;
+        let tx_bytes = count(counters.nth(5)?)?;
+        let tx_errors = count(counters.nth(1)?)?;
+        Some(Interface { name: name.trim().into(), rx_bytes, rx_errors, tx_bytes, tx_errors })
     };
     let lines = text.lines().filter_map(|line| line.split_once(':'));
     lines.filter(|(name, _)| name.trim() != "lo").map(read).collect()
@@ -89,7 +91,7 @@ pub(super) fn interfaces(text: &str) -> Option<Vec<Interface>> {
 
 /// Reads /proc/vmstat: processes killed for want of memory since the start of the machine (Linux 4.13 and later).
 pub(super) fn oom_kills(text: &str) -> Option<i64> {
-    count(text.lines().find_map(|line| line.strip_prefix("oom_kill "))?)
+    keyed(text, "oom_kill")
 }
 
 /// Reads /proc/loadavg: the load of one minute.
@@ -98,14 +100,9 @@ pub(super) fn load_1m(text: &str) -> Option<f64> {
     (load.is_finite() && load >= 0.0).then_some(load)
 }
 
-/// Reads /proc/PID/stat. A process may have called itself anything, also `) Z 1`: its name ends at the last bracket.
-pub(super) fn process(text: &str) -> Option<Process> {
-    let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    let zombie = fields.next()? == "Z";
-    // num_threads is the 20th field of proc(5); the state is the third.
-    let threads: u32 = fields.nth(16)?.parse().ok()?;
-    Some(Process { threads: threads.into(), zombie })
+/// The value of a key in a text of `key value` lines.
+pub(super) fn keyed(text: &str, key: &str) -> Option<i64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ').and_then(count))
 }
 
 /// A counter of the kernel. `None` if it is none, or negative, or past what a column holds.
@@ -120,7 +117,7 @@ mod tests {
     #[test]
     fn the_machines_cpu_is_what_its_cores_did_without_idling_and_stealing() {
         let text = "cpu  100 10 50 9000 800 7 3 999 55 0\ncpu0 1 2 3 4\ncpu1 1 2 3 4\nintr 5\nctxt 1\n";
-        assert_eq!(machine_cpu(text), Some(MachineCpu { used_us: 1_700_000, cores: 2.0 }));
+        assert_eq!(machine_cpu(text), Some(MachineCpu { used_us: 1_700_000, stolen_us: Some(9_990_000), cores: 2.0 }));
         for text in ["", "cpu 1 2 3\ncpu0 1\n", "cpu  1 2 3 4 5 6 7\n", "cpu  -1 2 3 4 5 6 7\ncpu0 1\n"] {
             assert_eq!(machine_cpu(text), None, "{text}");
         }
@@ -147,22 +144,17 @@ mod tests {
     #[test]
     fn interfaces_are_read_without_the_loopback() {
         let text = "Inter-|   Receive  |  Transmit\n face |bytes packets|bytes packets\n\
-                    lo: 9 1 0 0 0 0 0 0 9 1 0 0 0 0 0 0\n  eth0:100 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0\n";
-        let eth0 = Interface { name: "eth0".into(), rx_bytes: 100, tx_bytes: 20 };
+                    lo: 9 1 0 0 0 0 0 0 9 1 0 0 0 0 0 0\n  eth0:100 1 2 0 0 0 0 0 20 1 3 0 0 0 0 0\n";
+        let eth0 = Interface { name: "eth0".into(), rx_bytes: 100, rx_errors: 2, tx_bytes: 20, tx_errors: 3 };
         assert_eq!(interfaces(text), Some(vec![eth0]));
         assert_eq!(interfaces(""), Some(vec![]));
         assert_eq!(interfaces(&format!("{text} eth1: 1 2\n")), None);
     }
 
     #[test]
-    fn a_process_cannot_forge_its_state_by_its_name() {
-        let rest = "1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 7 0 254 31";
-        let process_named = |name: &str, state: &str| process(&format!("42 ({name}) {state} {rest}"));
-        assert_eq!(process_named("node", "S"), Some(Process { threads: 7, zombie: false }));
-        assert_eq!(process_named("node", "Z"), Some(Process { threads: 7, zombie: true }));
-        assert_eq!(process_named("a) Z 1 (b", "R"), Some(Process { threads: 7, zombie: false }));
-        assert_eq!(process("42 (x) S 1 2"), None);
-        assert_eq!(process(""), None);
+    fn a_key_is_found_by_its_whole_name() {
+        assert_eq!(keyed("anon_thp 1\nanon 2\nfile 3\n", "anon"), Some(2));
+        assert_eq!(keyed("anon x\n", "anon"), None);
     }
 
     #[test]

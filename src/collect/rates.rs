@@ -28,17 +28,50 @@ pub(super) fn cores_used(before_us: i64, now_us: i64, interval: Duration) -> Opt
     (!interval.is_zero()).then(|| used_us as f64 / (interval.as_secs_f64() * 1e6))
 }
 
-/// Bytes received and sent by all interfaces. One that is new counts from its start; `None` when one has gone or
-/// went back.
-pub(super) fn network(before: &[Interface], now: &[Interface]) -> Option<(i64, i64)> {
+/// A counter, and whose it is: two of them cannot be compared when those differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counter<T = i64> {
+    pub(super) value: T,
+    /// Directory of the cgroup; empty for the machine.
+    pub(super) of: PathBuf,
+}
+
+impl<T> Counter<T> {
+    /// What `difference` makes of two counters of one owner.
+    pub(super) fn since<R>(
+        now: Option<&Counter<T>>,
+        before: Option<&Counter<T>>,
+        difference: impl FnOnce(&T, &T) -> Option<R>,
+    ) -> Option<R> {
+        let (now, before) = now.zip(before).filter(|(now, before)| now.of == before.of)?;
+        difference(&before.value, &now.value)
+    }
+}
+
+/// What all interfaces together received and sent between two readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Traffic {
+    pub(super) rx_bytes: i64,
+    pub(super) rx_errors: i64,
+    pub(super) tx_bytes: i64,
+    pub(super) tx_errors: i64,
+}
+
+/// What went through the interfaces. One that is new counts from its start; `None` when one has gone or went back.
+pub(super) fn traffic(before: &[Interface], now: &[Interface]) -> Option<Traffic> {
     let gone = before.iter().any(|old| now.iter().all(|new| new.name != old.name));
     if gone {
         return None;
     }
-    now.iter().try_fold((0i64, 0i64), |(rx, tx), new| {
+    now.iter().try_fold(Traffic::default(), |sum, new| {
         let old = before.iter().find(|old| old.name == new.name);
-        let (old_rx, old_tx) = old.map_or((0, 0), |old| (old.rx_bytes, old.tx_bytes));
-        Some((rx.checked_add(rise(old_rx, new.rx_bytes)?)?, tx.checked_add(rise(old_tx, new.tx_bytes)?)?))
+        let risen = |sum: i64, of: fn(&Interface) -> i64| sum.checked_add(rise(old.map_or(0, of), of(new))?);
+        Some(Traffic {
+            rx_bytes: risen(sum.rx_bytes, |i| i.rx_bytes)?,
+            rx_errors: risen(sum.rx_errors, |i| i.rx_errors)?,
+            tx_bytes: risen(sum.tx_bytes, |i| i.tx_bytes)?,
+            tx_errors: risen(sum.tx_errors, |i| i.tx_errors)?,
+        })
     })
 }
 
@@ -47,7 +80,17 @@ mod tests {
     use super::*;
 
     fn interface(name: &str, rx_bytes: i64, tx_bytes: i64) -> Interface {
-        Interface { name: name.into(), rx_bytes, tx_bytes }
+        Interface { name: name.into(), rx_bytes, rx_errors: rx_bytes / 10, tx_bytes, tx_errors: 0 }
+    }
+
+    #[test]
+    fn counters_of_two_owners_are_not_compared() {
+        let counter = |value, of: &str| Counter { value, of: of.into() };
+        let since = |before, now| Counter::since(Some(&now), Some(&before), |a, b| rise(*a, *b));
+        assert_eq!(since(counter(5, "/a"), counter(7, "/a")), Some(2));
+        assert_eq!(since(counter(5, "/a"), counter(7, "/b")), None);
+        assert_eq!(since(counter(7, "/a"), counter(5, "/a")), None);
+        assert_eq!(Counter::since(Some(&counter(5, "")), None, |a, b| rise(*a, *b)), None);
     }
 
     #[test]
@@ -62,11 +105,12 @@ mod tests {
     fn traffic_is_told_only_when_every_interface_can_be_compared() {
         let before = [interface("eth0", 100, 10), interface("eth1", 50, 5)];
         let grown = [interface("eth0", 110, 11), interface("eth1", 50, 7), interface("wg0", 3, 4)];
-        assert_eq!(network(&before, &grown), Some((13, 7)));
+        let expected = Traffic { rx_bytes: 13, rx_errors: 1, tx_bytes: 7, tx_errors: 0 };
+        assert_eq!(traffic(&before, &grown), Some(expected));
         let one_gone = [interface("eth0", 1000, 1000)];
-        assert_eq!(network(&before, &one_gone), None);
+        assert_eq!(traffic(&before, &one_gone), None);
         let one_reset = [interface("eth0", 1000, 1000), interface("eth1", 0, 0)];
-        assert_eq!(network(&before, &one_reset), None);
-        assert_eq!(network(&[interface("a", 0, 0)], &[interface("a", i64::MAX, 0), interface("b", 1, 0)]), None);
+        assert_eq!(traffic(&before, &one_reset), None);
+        assert_eq!(traffic(&[interface("a", 0, 0)], &[interface("a", i64::MAX, 0), interface("b", 1, 0)]), None);
     }
 }

@@ -119,6 +119,11 @@ pub const VARIABLES: &[Variable] = &[
         "under run: how long the agent may take to stop before it is killed; none: as long as it likes",
     ),
     variable(
+        "TRACE_AGENT_PROCESS",
+        "none",
+        "whose process and cgroup are the agent's: a process id or a name; none: the child of run, else nobody's",
+    ),
+    variable(
         "TRACE_OTLP_PORT",
         "off",
         "second port, for OTLP alone: 4318 is where exporters send to that are not told where; 0 takes any free one",
@@ -174,6 +179,8 @@ pub struct Config {
     pub drain_linger: Duration,
     /// How long the agent under `run` may take to stop; `None` = as long as it likes.
     pub agent_grace: Option<Duration>,
+    /// Which process is the agent; `None` = the child of `run`, if there is one.
+    pub agent_process: Option<AgentProcess>,
     /// Port of the listener that is OTLP's alone, if there is one; 0 = any free one.
     pub otlp_port: Option<u16>,
     /// Names that a Host header may have.
@@ -269,6 +276,15 @@ pub struct PricesConfig {
     pub from: String,
     /// The prices.
     pub table: Arc<Prices>,
+}
+
+/// Which process is the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentProcess {
+    /// The one of this id.
+    Pid(u32),
+    /// The one of this name.
+    Name(String),
 }
 
 /// How a log line looks.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::shown::{ACKS, CAPTURES, LEVELS, LOG_FORMATS, ON_FULLS, SYNCS, Words, masked_url, shown_duration};
 use super::{
-    Ack, Capture, Config, DATE, Faults, Identity, LogFormat, PricesConfig, PushConfig, RetentionConfig, Secret,
-    Surroundings, Sync, TextConfig, VARIABLES,
+    Ack, AgentProcess, Capture, Config, DATE, Faults, Identity, LogFormat, PricesConfig, PushConfig, RetentionConfig,
+    Secret, Surroundings, Sync, TextConfig, VARIABLES,
 };
 use crate::event::PicoUsd;
 use crate::price::Prices;
@@ -32,6 +32,10 @@ const DB_MB_MIN: u64 = 2;
 const DB_MB_MAX: u64 = 1 << 20;
 /// A text larger than a native body cannot come.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
+/// PID_MAX_LIMIT of the kernel.
+const PID_MAX: u32 = 4_194_304;
+/// The kernel keeps 15 bytes of a name; a program's file may have a longer one.
+const PROCESS_NAME_BYTES_MAX: usize = 64;
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
 
 struct Reading<'a> {
@@ -84,6 +88,7 @@ impl Reading<'_> {
             Some(none) if none == "none" => None,
             Some(_) => Some(self.duration("TRACE_AGENT_GRACE", hour, Duration::from_millis(100), hour)),
         };
+        let agent_process = self.agent_process();
         let allowed_hosts = self.list("TRACE_ALLOWED_HOSTS").iter().map(|h| h.to_ascii_lowercase()).collect();
         let openclaw_log = self.openclaw_log();
         let log_format = self.word("TRACE_LOG_FORMAT", LogFormat::Logfmt, LOG_FORMATS);
@@ -112,6 +117,7 @@ impl Reading<'_> {
             drain_timeout,
             drain_linger,
             agent_grace,
+            agent_process,
             otlp_port,
             allowed_hosts,
             openclaw_log,
@@ -161,6 +167,25 @@ impl Reading<'_> {
             self.faults.push(format!("{NAME}: expected another port than TRACE_PORT, got {otlp_port} twice"));
         }
         Some(otlp_port as u16)
+    }
+
+    fn agent_process(&mut self) -> Option<AgentProcess> {
+        const NAME: &str = "TRACE_AGENT_PROCESS";
+        let text = self.value(NAME).filter(|text| text != "none")?;
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let pid = text.parse().ok().filter(|pid| (1..=PID_MAX).contains(pid));
+            if pid.is_none() {
+                self.faults.push(format!("{NAME}: expected a process id from 1 to {PID_MAX}, got {text:?}"));
+            }
+            return pid.map(AgentProcess::Pid);
+        }
+        let is_name = text.len() <= PROCESS_NAME_BYTES_MAX && !text.contains(|c: char| c == '/' || c.is_control());
+        if !is_name {
+            self.faults.push(format!(
+                "{NAME}: expected a process id, or a name of at most {PROCESS_NAME_BYTES_MAX} bytes without a slash (openclaw), got {text:?}"
+            ));
+        }
+        is_name.then_some(AgentProcess::Name(text))
     }
 
     fn openclaw_log(&mut self) -> Option<PathBuf> {

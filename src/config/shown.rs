@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ack, Capture, Config, LogFormat, Secret, Sync, VARIABLES};
+use super::{Ack, AgentProcess, Capture, Config, LogFormat, Secret, Sync, VARIABLES};
 
 /// What stands where a secret would.
 pub const MASK: &str = "(set, not shown)";
@@ -44,6 +44,11 @@ impl Config {
             "TRACE_DRAIN_TIMEOUT" => shown_duration(self.drain_timeout),
             "TRACE_DRAIN_LINGER" => shown_duration(self.drain_linger),
             "TRACE_AGENT_GRACE" => self.agent_grace.map_or_else(none, shown_duration),
+            "TRACE_AGENT_PROCESS" => match &self.agent_process {
+                None => none(),
+                Some(AgentProcess::Pid(pid)) => pid.to_string(),
+                Some(AgentProcess::Name(name)) => name.clone(),
+            },
             "TRACE_OTLP_PORT" => self.otlp_port.map_or("off".to_owned(), |port| port.to_string()),
             "TRACE_ALLOWED_HOSTS" if self.allowed_hosts.is_empty() => none(),
             "TRACE_ALLOWED_HOSTS" => self.allowed_hosts.join(","),

@@ -68,6 +68,20 @@ fn a_budget_is_an_exact_amount_of_dollars() {
 }
 
 #[test]
+fn the_agent_is_a_process_id_or_a_name() {
+    let agent = |text| read(&[("TRACE_AGENT_PROCESS", text)]).unwrap().agent_process;
+    assert_eq!((agent(""), agent("none")), (None, None));
+    assert_eq!(agent("4194304"), Some(AgentProcess::Pid(4_194_304)));
+    assert_eq!(agent("openclaw"), Some(AgentProcess::Name("openclaw".to_owned())));
+    assert_eq!(agent("Web Content"), Some(AgentProcess::Name("Web Content".to_owned())));
+    for bad in ["0", "4194305", "99999999999999999999", "/usr/bin/node", "a\tb", &"x".repeat(65)] {
+        let faults = faults(&[("TRACE_AGENT_PROCESS", bad)]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with("TRACE_AGENT_PROCESS: expected a process id"), "{faults:?}");
+    }
+}
+
+#[test]
 fn the_gateways_log_is_off_or_an_absolute_path_with_at_most_one_date() {
     for off in ["", "off"] {
         assert_eq!(read(&[("TRACE_OPENCLAW_LOG", off)]).unwrap().openclaw_log, None);

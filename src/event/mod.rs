@@ -8,6 +8,7 @@ mod histogram;
 mod id;
 mod money;
 mod note;
+mod sample;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub use histogram::{Histogram, Merged};
 pub use id::EventId;
 pub use money::PicoUsd;
 pub use note::{Counted, CounterPoint, Note};
+pub use sample::SystemMetric;
 
 /// One row to be: its identity, when it came, and what it says.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +71,7 @@ impl Event {
     pub fn heap_bytes(&self) -> usize {
         let inside = match &self.kind {
             Kind::LlmTrace(t) => size_of::<LlmTrace>() + t.text_bytes(),
-            Kind::SystemMetric(m) => size_of::<SystemMetric>() + text(&m.disk_path),
+            Kind::SystemMetric(m) => size_of::<SystemMetric>() + m.text_bytes(),
             Kind::CustomEvent(e) => size_of::<CustomEvent>() + e.text_bytes(),
             Kind::ErrorEvent(e) => size_of::<ErrorEvent>() + e.text_bytes(),
         };
@@ -216,57 +218,6 @@ impl Besides {
             _ => false,
         })
     }
-}
-
-/// One sample of the container. `None` = could not be read, or is not known yet.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct SystemMetric {
-    /// When it was taken, Unix milliseconds UTC.
-    pub timestamp_ms: i64,
-    /// Time since the sample before, milliseconds. `None` on the first.
-    pub interval_ms: Option<i64>,
-    /// CPU used in the interval, percent of `cpu_limit_cores`.
-    pub cpu_percent: Option<f64>,
-    /// CPU used in the interval, in cores.
-    pub cpu_cores_used: Option<f64>,
-    /// Cores that may be used: the quota, or what the machine has.
-    pub cpu_limit_cores: Option<f64>,
-    /// Time that the container was kept waiting by its quota in the interval, milliseconds.
-    pub cpu_throttled_ms: Option<i64>,
-    /// Memory that is charged to the container.
-    pub memory_used_bytes: Option<i64>,
-    /// Memory that may be used: the limit, or what the machine has.
-    pub memory_limit_bytes: Option<i64>,
-    /// `memory_used_bytes`, less what can be reclaimed at once, percent of the limit.
-    pub memory_percent: Option<f64>,
-    /// Anonymous memory.
-    pub memory_rss_bytes: Option<i64>,
-    /// Swap in use.
-    pub swap_used_bytes: Option<i64>,
-    /// The directory whose volume the disk figures are of.
-    pub disk_path: Option<Box<str>>,
-    /// Size of the volume.
-    pub disk_total_bytes: Option<i64>,
-    /// Used of it.
-    pub disk_used_bytes: Option<i64>,
-    /// Free for us.
-    pub disk_free_bytes: Option<i64>,
-    /// `used / (used + free)`, as `df` shows it.
-    pub disk_percent: Option<f64>,
-    /// Bytes received in the interval, loopback left out.
-    pub net_rx_bytes: Option<i64>,
-    /// Bytes sent in the interval, loopback left out.
-    pub net_tx_bytes: Option<i64>,
-    /// Processes that we can see.
-    pub process_count: Option<i64>,
-    /// Their threads.
-    pub thread_count: Option<i64>,
-    /// How many of the processes are dead and not waited for.
-    pub zombie_count: Option<i64>,
-    /// Load average of one minute.
-    pub load_1m: Option<f64>,
-    /// Whose numbers CPU and memory are.
-    pub scope: Scope,
 }
 
 /// Anything a producer found worth keeping.
@@ -444,10 +395,12 @@ words! {
         /// The whole machine: there is no container that limits us.
         #[default]
         Host = "host",
-        /// Our cgroup, version 2.
+        /// The agent's cgroup, version 2.
         Cgroup2 = "cgroup2",
-        /// Our cgroup, version 1.
+        /// The agent's cgroup, version 1.
         Cgroup1 = "cgroup1",
+        /// The cgroup of the sidecar, in which the agent is not.
+        Own = "self",
     }
 }
 

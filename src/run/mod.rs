@@ -215,6 +215,9 @@ impl Run {
             Ok(pid) => {
                 let endpoint = serve.map_or("none".to_owned(), environment::url);
                 log::info!(pid = pid.as_raw(), endpoint; "agent started");
+                if let Some(serving) = &mut self.serving {
+                    serving.tell_agent(pid);
+                }
                 self.phase = Phase::Running(Agent { pid, started: now, oom_kills_before, own_group, kill_at: None });
                 self.call.notify.ready();
             }

@@ -31,6 +31,8 @@ pub(super) struct Serving {
     starts: u64,
     configured: Option<SocketAddr>,
     noting: Noting,
+    /// Which process the agent is, once there is one.
+    agent: Option<u32>,
 }
 
 enum State {
@@ -74,6 +76,7 @@ impl Serving {
             starts: 0,
             configured: known.filter(|_| config.port != 0).as_deref().and_then(environment::best),
             noting: Noting::Unsaid,
+            agent: None,
         };
         serving.start(now);
         serving
@@ -133,10 +136,12 @@ impl Serving {
                 Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
             }
         };
+        let mut has_begun = false;
         while let Some(report) = link.lines.take() {
             match report {
                 Ok(Report::Listening { addresses, otlp_addresses }) => {
                     *listens = true;
+                    has_begun = true;
                     self.addresses = Some(addresses);
                     self.otlp_addresses = otlp_addresses;
                 }
@@ -148,6 +153,9 @@ impl Serving {
             // Its end comes as a signal.
             *running_link = None;
         }
+        if has_begun && let Some(pid) = self.agent {
+            self.say(&Order::AgentStarted { pid });
+        }
     }
 
     /// Tells it something. What does not arrive, because it has ended, is told again or not needed any more.
@@ -156,6 +164,14 @@ impl Serving {
             && let Err(error) = link.stream.write_all(&line(order))
         {
             log::debug!(error:% = error; "serve does not hear");
+        }
+    }
+
+    /// Tells it which process the agent is, and every one that takes its place.
+    pub(super) fn tell_agent(&mut self, pid: Pid) {
+        self.agent = u32::try_from(pid.as_raw()).ok();
+        if let Some(pid) = self.agent.filter(|_| self.listening().is_some()) {
+            self.say(&Order::AgentStarted { pid });
         }
     }
 

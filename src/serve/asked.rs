@@ -13,6 +13,7 @@ use smol::future::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clock::Clock;
+use crate::collect::ChildPid;
 use crate::event::{ErrorEvent, Event, EventId, Kind, Severity, Source};
 use crate::link::{AgentEnded, Lines, Order, Report, line};
 use crate::queue::{Offer, Outcome, Queue};
@@ -77,6 +78,7 @@ pub(super) struct Supervised {
     clock: Clock,
     executor: Rc<LocalExecutor<'static>>,
     stops: Sender<&'static str>,
+    agent: ChildPid,
 }
 
 /// `run` asks to stop once, and once more when it is in a hurry; what it says beyond that changes nothing.
@@ -92,9 +94,10 @@ impl Supervised {
         queue: Queue<Command>,
         clock: Clock,
         executor: Rc<LocalExecutor<'static>>,
+        agent: ChildPid,
     ) -> io::Result<(Supervised, Receiver<&'static str>)> {
         let (stops, asked) = smol::channel::bounded(STOPS_MAX);
-        Ok((Supervised { link: Rc::new(Async::new(link)?), queue, clock, executor, stops }, asked))
+        Ok((Supervised { link: Rc::new(Async::new(link)?), queue, clock, executor, stops, agent }, asked))
     }
 
     /// Tells `run` where we listen, and obeys it until it is gone.
@@ -124,6 +127,7 @@ impl Supervised {
             }
             while let Some(order) = lines.take() {
                 match order? {
+                    Order::AgentStarted { pid } => self.agent.set(pid),
                     Order::Stop => self.stop("run"),
                     Order::AgentEnded(ended) => {
                         let event = event(ended, self.clock.now_ms()).ok_or(io::ErrorKind::InvalidData)?;

@@ -21,8 +21,8 @@ use smol::channel::Receiver;
 use smol::future::FutureExt;
 
 use crate::clock::Clock;
-use crate::collect::{self, Collector, Sources};
-use crate::config::{Ack, Config, PushConfig, is_localhost, masked_url};
+use crate::collect::{self, Agent, ChildPid, Collector, Sources};
+use crate::config::{Ack, AgentProcess, Config, PushConfig, is_localhost, masked_url};
 use crate::event::PicoUsd;
 use crate::follow;
 use crate::http::{self, App, Door, Takes};
@@ -31,7 +31,7 @@ use crate::notify::Notify;
 use crate::push::Pusher;
 use crate::queue::{self, Queue, Window};
 use crate::shutdown::{Deadline, Signals, Stop, Token, stopped};
-use crate::space::directory_of;
+use crate::space::{directory_of, page_bytes};
 use crate::stats::Stats;
 use crate::store::{Command, Ended, Options, Queries, Writer};
 
@@ -106,10 +106,19 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
 
     let executor = Rc::new(LocalExecutor::new());
     let Surroundings { notify, run } = surroundings;
+    let mut agent = match &config.agent_process {
+        None => Agent::Unknown,
+        Some(AgentProcess::Pid(pid)) => Agent::Pid(*pid),
+        Some(AgentProcess::Name(name)) => Agent::Named(name.as_str().into()),
+    };
     let (asked, obeying) = match run {
         None => (Asked::BySignals(signals), None),
         Some(link) => {
-            let (supervised, stops) = Supervised::new(link, queue.clone(), clock.clone(), Rc::clone(&executor))?;
+            let child = ChildPid::default();
+            if config.agent_process.is_none() {
+                agent = Agent::Child(child.clone());
+            }
+            let (supervised, stops) = Supervised::new(link, queue.clone(), clock.clone(), Rc::clone(&executor), child)?;
             (Asked::ByRun { stops, signals }, Some(executor.spawn(supervised.obey(addresses, otlp_addresses))))
         }
     };
@@ -119,6 +128,7 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
         clock,
         stats,
         queue,
+        agent,
         executor: Rc::clone(&executor),
         asked,
         notify,
@@ -134,6 +144,7 @@ struct Sidecar {
     clock: Clock,
     stats: Arc<Stats>,
     queue: Queue<Command>,
+    agent: Agent,
     executor: Rc<LocalExecutor<'static>>,
     asked: Asked,
     notify: Notify,
@@ -280,7 +291,8 @@ impl Sidecar {
 
     fn collect(&self, stop: Token) -> impl Future<Output = ()> + 'static {
         let disk = directory_of(&self.config.db_path).to_owned();
-        let collector = Collector::new(Sources { root: "/".into(), disk });
+        let sources = Sources { root: "/".into(), disk, page_bytes: page_bytes(), agent: self.agent.clone() };
+        let collector = Collector::new(sources);
         let interval = self.config.metrics_interval;
         let (queue, stats, clock) = (self.queue.clone(), Arc::clone(&self.stats), self.clock.clone());
         async move {

@@ -65,8 +65,12 @@ const INSERT_SYSTEM_METRIC: &str = "INSERT INTO system_metrics (trace_id, timest
      cpu_percent, cpu_cores_used, cpu_limit_cores, cpu_throttled_ms, memory_used_bytes, memory_limit_bytes, \
      memory_percent, memory_rss_bytes, swap_used_bytes, disk_path, disk_total_bytes, disk_used_bytes, \
      disk_free_bytes, disk_percent, net_rx_bytes, net_tx_bytes, process_count, thread_count, zombie_count, load_1m, \
-     scope) \
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+     scope, memory_working_set_bytes, oom_kills, cpu_pressure_ms, memory_pressure_ms, memory_pressure_full_ms, \
+     io_pressure_ms, io_pressure_full_ms, cpu_steal_ms, io_read_bytes, io_write_bytes, disk_inodes_total, \
+     disk_inodes_free, net_rx_errors, net_tx_errors, tcp_established, tcp_listen, tcp_time_wait, tcp_close_wait, \
+     tcp_other, processes_top, agent_alive, agent_rss_bytes, agent_cpu_cores_used, agent_fds, agent_restarts) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
      ON CONFLICT (trace_id) DO NOTHING";
 
 const INSERT_CUSTOM_EVENT: &str = "INSERT INTO custom_events (trace_id, timestamp, received_at, name, severity, \
@@ -148,7 +152,33 @@ fn bind_system_metric(row: &mut Row<'_, '_>, received_at_ms: i64, m: &SystemMetr
     row.bind(m.disk_percent)?;
     row.integers([m.net_rx_bytes, m.net_tx_bytes, m.process_count, m.thread_count, m.zombie_count])?;
     row.bind(m.load_1m)?;
-    row.bind(m.scope.as_str())
+    row.bind(m.scope.as_str())?;
+    row.integers([
+        m.memory_working_set_bytes,
+        m.oom_kills,
+        m.cpu_pressure_ms,
+        m.memory_pressure_ms,
+        m.memory_pressure_full_ms,
+        m.io_pressure_ms,
+        m.io_pressure_full_ms,
+        m.cpu_steal_ms,
+        m.io_read_bytes,
+        m.io_write_bytes,
+        m.disk_inodes_total,
+        m.disk_inodes_free,
+        m.net_rx_errors,
+        m.net_tx_errors,
+        m.tcp_established,
+        m.tcp_listen,
+        m.tcp_time_wait,
+        m.tcp_close_wait,
+        m.tcp_other,
+    ])?;
+    row.bind(m.processes_top.as_deref())?;
+    row.bind(m.agent_alive)?;
+    row.bind(m.agent_rss_bytes)?;
+    row.bind(m.agent_cpu_cores_used)?;
+    row.integers([m.agent_fds, m.agent_restarts])
 }
 
 fn bind_custom_event(row: &mut Row<'_, '_>, received_at_ms: i64, e: &CustomEvent) -> rusqlite::Result<()> {
@@ -264,5 +294,105 @@ mod tests {
         let read = "SELECT load_1m, zombie_count, disk_percent, scope FROM system_metrics";
         let row = conn.query_row(read, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
         assert_eq!(row, (0.5, 4, 1.5, "host".to_owned()));
+    }
+
+    /// A sample of a busy machine with so many bytes of everything: nothing is absent.
+    fn busy_sample(bytes: i64) -> SystemMetric {
+        let byte_count = Some(bytes);
+        SystemMetric {
+            timestamp_ms: 1_795_745_984_000,
+            interval_ms: Some(15_000),
+            cpu_percent: Some(12.3),
+            cpu_cores_used: Some(0.123),
+            cpu_limit_cores: Some(8.0),
+            cpu_throttled_ms: Some(14_000),
+            memory_used_bytes: byte_count,
+            memory_limit_bytes: byte_count,
+            memory_percent: Some(45.6),
+            memory_rss_bytes: byte_count,
+            swap_used_bytes: Some(0),
+            disk_path: Some("/data".into()),
+            disk_total_bytes: byte_count,
+            disk_used_bytes: byte_count,
+            disk_free_bytes: byte_count,
+            disk_percent: Some(78.9),
+            net_rx_bytes: Some(50 << 20),
+            net_tx_bytes: Some(50 << 20),
+            process_count: Some(60),
+            thread_count: Some(400),
+            zombie_count: Some(1),
+            load_1m: Some(0.12),
+            scope: crate::event::Scope::Cgroup2,
+            memory_working_set_bytes: byte_count,
+            oom_kills: Some(0),
+            cpu_pressure_ms: Some(300),
+            memory_pressure_ms: Some(300),
+            memory_pressure_full_ms: Some(300),
+            io_pressure_ms: Some(300),
+            io_pressure_full_ms: Some(300),
+            cpu_steal_ms: Some(300),
+            io_read_bytes: Some(50 << 20),
+            io_write_bytes: Some(50 << 20),
+            disk_inodes_total: Some(4_000_000),
+            disk_inodes_free: Some(4_000_000),
+            net_rx_errors: Some(0),
+            net_tx_errors: Some(0),
+            tcp_established: Some(30),
+            tcp_listen: Some(5),
+            tcp_time_wait: Some(200),
+            tcp_close_wait: Some(1),
+            tcp_other: Some(1),
+            processes_top: Some(r#"[["node",1234,1100],["chrome",2345,512],["python3",345,20]]"#.into()),
+            agent_alive: Some(true),
+            agent_rss_bytes: byte_count,
+            agent_cpu_cores_used: Some(0.12),
+            agent_fds: Some(120),
+            agent_restarts: Some(0),
+        }
+    }
+
+    /// Bytes of the one row of a table, as SQLite writes records: <https://www.sqlite.org/fileformat2.html#record_format>.
+    fn row_bytes(conn: &Connection, table: &str) -> usize {
+        let mut statement = conn.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let stored: Vec<bool> = {
+            let hidden = format!("SELECT hidden = 0 FROM pragma_table_xinfo('{table}')");
+            let mut columns = conn.prepare(&hidden).unwrap();
+            columns.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        let mut rows = statement.query([]).unwrap();
+        let row = rows.next().unwrap().unwrap();
+        let mut bytes = 2;
+        for (column, _) in stored.iter().enumerate().filter(|(_, stored)| **stored) {
+            let whole = |n: i64| match n {
+                0 | 1 => 0,
+                _ => [1, 2, 3, 4, 6, 8].into_iter().find(|size| n.unsigned_abs() < 1 << (8 * size - 1)).unwrap(),
+            };
+            let (data, varint) = match row.get_ref(column).unwrap() {
+                // The id of a row is its key, and nothing in its record.
+                _ if column == 0 => (0, 1),
+                rusqlite::types::ValueRef::Null => (0, 1),
+                rusqlite::types::ValueRef::Integer(n) => (whole(n), 1),
+                rusqlite::types::ValueRef::Real(x) if x.fract() == 0.0 => (whole(x as i64), 1),
+                rusqlite::types::ValueRef::Real(_) => (8, 1),
+                rusqlite::types::ValueRef::Text(text) | rusqlite::types::ValueRef::Blob(text) => {
+                    (text.len(), if 2 * text.len() + 13 < 128 { 1 } else { 2 })
+                }
+            };
+            bytes += data + varint;
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_sample_takes_less_than_300_bytes() {
+        let stored = |sample: SystemMetric| {
+            let conn = empty();
+            let event = event(Kind::SystemMetric(Box::new(sample)));
+            Inserts::new(&conn).insert(&event, &Learnt::default()).unwrap();
+            row_bytes(&conn, "system_metrics")
+        };
+        let container = stored(busy_sample(2_000_000_000));
+        let host = stored(SystemMetric { processes_top: None, ..busy_sample(64 << 30) });
+        assert!((200..300).contains(&container) && (200..300).contains(&host), "{container} {host}");
     }
 }

@@ -21,6 +21,7 @@ pub struct Migration {
 pub const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("schema.sql"), minimum_reader: 1 },
     Migration { sql: include_str!("schema2.sql"), minimum_reader: 1 },
+    Migration { sql: include_str!("schema3.sql"), minimum_reader: 1 },
 ];
 
 /// A file that this program cannot bring to its own schema.

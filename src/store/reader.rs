@@ -155,10 +155,13 @@ fn value<'r>(name: &str, value: ValueRef<'r>) -> Result<Value<'r>, ReadError> {
         ValueRef::Real(number) => Value::Real(number),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
             let text = std::str::from_utf8(bytes).map_err(|error| rusqlite::Error::Utf8Error(0, error))?;
-            if name == "attributes" { Value::Json(text) } else { Value::Text(text) }
+            if JSON_COLUMNS.contains(&name) { Value::Json(text) } else { Value::Text(text) }
         }
     })
 }
+
+/// Columns whose text is JSON.
+const JSON_COLUMNS: [&str; 2] = ["attributes", "processes_top"];
 
 /// Declares what a reader reads of a table: the columns, and the SQL that names the same ones.
 macro_rules! readable {
@@ -190,7 +193,12 @@ readable!(SYSTEM_METRICS, SELECT_SYSTEM_METRICS, "system_metrics",
     "trace_id" "timestamp" "received_at" "interval_ms" "cpu_percent" "cpu_cores_used" "cpu_limit_cores"
     "cpu_throttled_ms" "memory_used_bytes" "memory_limit_bytes" "memory_percent" "memory_rss_bytes"
     "swap_used_bytes" "disk_path" "disk_total_bytes" "disk_used_bytes" "disk_free_bytes" "disk_percent"
-    "net_rx_bytes" "net_tx_bytes" "process_count" "thread_count" "zombie_count" "load_1m" "scope");
+    "net_rx_bytes" "net_tx_bytes" "process_count" "thread_count" "zombie_count" "load_1m" "scope"
+    "memory_working_set_bytes" "oom_kills" "cpu_pressure_ms" "memory_pressure_ms" "memory_pressure_full_ms"
+    "io_pressure_ms" "io_pressure_full_ms" "cpu_steal_ms" "io_read_bytes" "io_write_bytes"
+    "io_read_bytes_per_second" "io_write_bytes_per_second" "disk_inodes_total" "disk_inodes_free" "net_rx_errors"
+    "net_tx_errors" "tcp_established" "tcp_listen" "tcp_time_wait" "tcp_close_wait" "tcp_other" "processes_top"
+    "agent_alive" "agent_rss_bytes" "agent_cpu_cores_used" "agent_fds" "agent_restarts");
 
 fn columns(table: Table) -> &'static [&'static str] {
     match table {

@@ -87,6 +87,13 @@ fn every_column_of_every_table_is_documented() {
             assert!(!is_column || part.contains(&row), "docs/wire.md has no row {row}below `{name}`");
         }
     }
+    let added = page("src/store/schema3.sql");
+    for added in added.lines().filter_map(|line| line.strip_prefix("ALTER TABLE ")) {
+        let (table, column) = added.split_once(" ADD COLUMN ").unwrap();
+        let row = format!("| `{}` | ", column.split(' ').next().unwrap().trim());
+        let part = section(&wire, &format!("### `{table}`"));
+        assert!(part.contains(&row), "docs/wire.md has no row {row}below `{table}`");
+    }
 }
 
 #[test]

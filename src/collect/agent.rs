@@ -1,0 +1,151 @@
+//! Which process is the agent, and what it uses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::files::Files;
+use super::process::{Process, TICK_US, is_called};
+use super::processes::Processes;
+use super::rates::cores_used;
+use crate::event::SystemMetric;
+
+/// Who the agent is.
+#[derive(Debug, Clone, Default)]
+pub enum Agent {
+    /// Nobody said.
+    #[default]
+    Unknown,
+    /// The process of this id.
+    Pid(u32),
+    /// The process of this name: its own, its program's, or that of the script that it interprets.
+    Named(Box<str>),
+    /// The child of the `run` above us, as it tells.
+    Child(ChildPid),
+}
+
+/// The process id of `run`'s child, once `run` has told it.
+#[derive(Debug, Clone, Default)]
+pub struct ChildPid(Arc<AtomicU32>);
+
+impl ChildPid {
+    /// Sets it; no process has the id 0.
+    pub fn set(&self, pid: u32) {
+        self.0.store(pid, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<u32> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+}
+
+/// Processes of an agent whose open files are counted: each costs a directory.
+const FDS_OF_MAX: usize = 64;
+
+/// Follows the agent from sample to sample.
+#[derive(Debug, Default)]
+pub(super) struct Follower {
+    agent: Agent,
+    /// The process that was it last, whether it still lives or not.
+    known: Option<Identity>,
+    /// CPU that it and its children had used then, in ticks.
+    before: Option<(Identity, i64)>,
+}
+
+/// A process: an id may be given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    pid: u32,
+    start_ticks: Option<i64>,
+}
+
+impl Follower {
+    pub(super) fn new(agent: Agent) -> Follower {
+        Follower { agent, known: None, before: None }
+    }
+
+    /// Finds the agent among the processes, fills what the sample says of it, and returns its id while it lives.
+    pub(super) fn fill(
+        &mut self,
+        sample: &mut SystemMetric,
+        processes: &Processes,
+        files: &Files,
+        interval: Option<Duration>,
+        page_bytes: Option<i64>,
+    ) -> Option<u32> {
+        let us = files.parse("proc/self/stat", Process::read).map(|process| process.pid);
+        if !self.is_told() || processes.count().is_none() {
+            self.before = None;
+            return None;
+        }
+        let found = self.find(processes, files, us);
+        let identity = found.map(Identity::of);
+        sample.agent_alive = Some(found.is_some());
+        let replaced = self.known.is_some() && identity.is_some() && identity != self.known;
+        sample.agent_restarts = Some(i64::from(replaced));
+        self.known = identity.or(self.known);
+        let before = self.before.take();
+        let root = found?;
+        let tree = processes.tree(root.pid, us);
+        let sum =
+            |of: fn(&Process) -> Option<i64>| tree.iter().try_fold(0i64, |sum, process| sum.checked_add(of(process)?));
+        sample.agent_rss_bytes =
+            sum(|process| process.rss_pages).zip(page_bytes).and_then(|(pages, bytes)| pages.checked_mul(bytes));
+        sample.agent_fds = fds(files, &tree);
+        let ticks = sum(|process| process.cpu_ticks);
+        self.before = identity.zip(ticks);
+        let same = before.zip(self.before).filter(|((was, _), (is, _))| was == is);
+        sample.agent_cpu_cores_used = same.zip(interval).and_then(|(((_, before), (_, now)), interval)| {
+            cores_used(before.checked_mul(TICK_US)?, now.checked_mul(TICK_US)?, interval)
+        });
+        Some(root.pid)
+    }
+
+    /// Whether anybody said who it is.
+    fn is_told(&self) -> bool {
+        match &self.agent {
+            Agent::Unknown => false,
+            Agent::Pid(_) | Agent::Named(_) => true,
+            Agent::Child(pid) => pid.get().is_some(),
+        }
+    }
+
+    fn find<'p>(&self, processes: &'p Processes, files: &Files, us: Option<u32>) -> Option<&'p Process> {
+        let alive = || processes.iter().filter(|process| !process.zombie && Some(process.pid) != us);
+        let with_pid = |pid: u32| alive().find(|process| process.pid == pid);
+        match &self.agent {
+            Agent::Unknown => None,
+            Agent::Pid(pid) => with_pid(*pid),
+            Agent::Child(pid) => with_pid(pid.get()?),
+            Agent::Named(name) => {
+                let as_before = alive().find(|process| Some(Identity::of(process)) == self.known);
+                if as_before.is_some() {
+                    return as_before;
+                }
+                let is_called = |process: &&Process| {
+                    let cmdline = files.text(format!("proc/{}/cmdline", process.pid)).unwrap_or_default();
+                    is_called(name, &process.name, &cmdline)
+                };
+                let called: Vec<&Process> = alive().filter(is_called).collect();
+                // The one that has started the others; of several, the oldest.
+                let is_started_by_one = |process: &Process| called.iter().any(|other| other.pid == process.parent);
+                let first = called.iter().filter(|process| !is_started_by_one(process));
+                first.min_by_key(|process| (process.start_ticks, process.pid)).copied()
+            }
+        }
+    }
+}
+
+impl Identity {
+    fn of(process: &Process) -> Identity {
+        Identity { pid: process.pid, start_ticks: process.start_ticks }
+    }
+}
+
+/// What a tree of processes has open. `None` when that of its root cannot be read: it is another user's.
+fn fds(files: &Files, tree: &[&Process]) -> Option<i64> {
+    let of = |process: &Process| files.entries(format!("proc/{}/fd", process.pid));
+    let (root, others) = tree.split_first()?;
+    let others = others.iter().take(FDS_OF_MAX).filter_map(|process| of(process));
+    Some(of(root)? + others.sum::<i64>())
+}

@@ -1,0 +1,341 @@
+//! Takes samples: each figure of its source, each against the sample before.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Sources;
+use super::agent::Follower;
+use super::cgroup::Groups;
+use super::disks::{self, Transferred};
+use super::files::Files;
+use super::pressure::{Stall, stalled_us};
+use super::proc::{self, Interface, MachineCpu, Memory};
+use super::processes::Processes;
+use super::rates::{Counter, CpuCounters, cores_used, rise, traffic};
+use super::tcp::States;
+use crate::event::{Scope, SystemMetric};
+use crate::space::Space;
+
+/// Takes samples, each against the one before.
+#[derive(Debug)]
+pub struct Collector {
+    files: Files,
+    disk: PathBuf,
+    page_bytes: Option<i64>,
+    agent: Follower,
+    processes: Processes,
+    before: Option<Before>,
+    next_seldom: Duration,
+    tcp_is_long: bool,
+    unreadable: BTreeSet<&'static str>,
+}
+
+/// The counters of the last sample.
+#[derive(Debug)]
+struct Before {
+    uptime: Duration,
+    cpu: Option<CpuCounters>,
+    stolen_us: Option<i64>,
+    interfaces: Option<Vec<Interface>>,
+    counters: Counters,
+    transferred: Option<Counter<Transferred>>,
+}
+
+/// What only rises, and whose it is.
+#[derive(Debug, Default)]
+struct Counters {
+    oom_kills: Option<Counter>,
+    cpu_stalled_us: Option<Counter>,
+    memory_stalled_us: Option<Counter>,
+    memory_stalled_full_us: Option<Counter>,
+    io_stalled_us: Option<Counter>,
+    io_stalled_full_us: Option<Counter>,
+}
+
+/// How often that is read which costs more, or says less.
+const SELDOM: Duration = Duration::from_secs(300);
+/// A table of sockets that is longer is read as seldom: the kernel takes a while to write it.
+const TCP_BYTES_MAX: usize = 64 << 10;
+const US_PER_MS: i64 = 1000;
+
+impl Collector {
+    /// A collector that has taken no sample yet.
+    pub fn new(sources: Sources) -> Collector {
+        let Sources { root, disk, page_bytes, agent } = sources;
+        Collector {
+            files: Files::under(root),
+            disk,
+            page_bytes,
+            agent: Follower::new(agent),
+            processes: Processes::default(),
+            before: None,
+            next_seldom: Duration::ZERO,
+            tcp_is_long: false,
+            unreadable: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a sample at `now_ms` (Unix milliseconds); `uptime` is a clock that never goes back.
+    pub fn sample(&mut self, now_ms: i64, uptime: Duration) -> SystemMetric {
+        let before = self.before.take();
+        let interval = before.as_ref().and_then(|b| uptime.checked_sub(b.uptime)).filter(|i| !i.is_zero());
+        let is_seldom = uptime >= self.next_seldom;
+        if is_seldom {
+            self.next_seldom = uptime + SELDOM;
+        }
+        let mut sample = SystemMetric {
+            timestamp_ms: now_ms,
+            interval_ms: interval.and_then(|i| i64::try_from(i.as_millis()).ok()),
+            load_1m: self.files.parse("proc/loadavg", proc::load_1m),
+            ..SystemMetric::default()
+        };
+        self.processes.look(&self.files);
+        let agent = self.agent.fill(&mut sample, &self.processes, &self.files, interval, self.page_bytes);
+        let groups = Groups::find(&self.files, agent);
+        sample.scope = groups.scope;
+        let machine = self.files.parse("proc/stat", proc::machine_cpu);
+        let cpu = self.cpu(&groups, machine, &mut sample);
+        self.memory(&groups, &mut sample);
+        let mut now = Before {
+            uptime,
+            cpu,
+            stolen_us: machine.and_then(|machine| machine.stolen_us),
+            interfaces: self.files.parse("proc/net/dev", proc::interfaces),
+            counters: self.counters(&groups),
+            transferred: self.transferred(&groups),
+        };
+        if let Some(before) = &before {
+            // However short the time was: each is told once.
+            sample.oom_kills = now.risen(before, |counters| &counters.oom_kills);
+            if let Some(interval) = interval {
+                now.fill(before, interval, &mut sample);
+            }
+        }
+        self.count_processes(is_seldom, &mut sample);
+        self.count_sockets(is_seldom, &mut sample);
+        self.disk(&mut sample);
+        self.tell_unreadable(&sample, &now);
+        // Not read this once is no reason to miss a kill.
+        now.counters.oom_kills = now.counters.oom_kills.or(before.and_then(|before| before.counters.oom_kills));
+        self.before = Some(now);
+        sample
+    }
+
+    /// Fields that could not be read so far.
+    pub fn unreadable(&self) -> impl Iterator<Item = &'static str> {
+        self.unreadable.iter().copied()
+    }
+
+    /// The limit, and the counters to compare with the next sample's.
+    fn cpu(&self, groups: &Groups, machine: Option<MachineCpu>, sample: &mut SystemMetric) -> Option<CpuCounters> {
+        let cores = machine.map(|m| m.cores);
+        let quota = groups.cpu.as_ref().and_then(|group| group.limit_cores);
+        sample.cpu_limit_cores = match (quota, cores) {
+            (Some(quota), Some(cores)) => Some(quota.min(cores)),
+            (quota, cores) => quota.or(cores),
+        };
+        match &groups.cpu {
+            Some(group) => group.counters(&self.files),
+            None => machine.map(|m| CpuCounters { used_us: m.used_us, throttled_us: None, of: PathBuf::new() }),
+        }
+    }
+
+    fn memory(&self, groups: &Groups, sample: &mut SystemMetric) {
+        let machine = self.files.parse("proc/meminfo", proc::machine_memory);
+        let memory = match &groups.memory {
+            Some(group) => group.memory(&self.files, machine.and_then(|m| m.limit_bytes)),
+            None => machine.unwrap_or_default(),
+        };
+        let Memory { used_bytes, reclaimable_bytes, limit_bytes, rss_bytes, swap_bytes } = memory;
+        sample.memory_used_bytes = used_bytes;
+        sample.memory_limit_bytes = limit_bytes;
+        sample.memory_rss_bytes = rss_bytes;
+        sample.swap_used_bytes = swap_bytes;
+        sample.memory_working_set_bytes =
+            used_bytes.zip(reclaimable_bytes).map(|(used, reclaimable)| (used - reclaimable).max(0));
+        sample.memory_percent = sample
+            .memory_working_set_bytes
+            .zip(limit_bytes)
+            .and_then(|(used, limit)| (limit > 0).then(|| percent(used as f64, limit as f64)));
+    }
+
+    /// Of the container, or where there is none, of the machine.
+    fn counters(&self, groups: &Groups) -> Counters {
+        let files = &self.files;
+        let counter = |value: Option<i64>, of: PathBuf| value.map(|value| Counter { value, of });
+        if groups.scope == Scope::Host {
+            let machine = |value| counter(value, PathBuf::new());
+            let stalled = |path: &str, stall| machine(files.parse(path, |text| stalled_us(text, stall)));
+            return Counters {
+                oom_kills: machine(files.parse("proc/vmstat", proc::oom_kills)),
+                cpu_stalled_us: stalled("proc/pressure/cpu", Stall::Some),
+                memory_stalled_us: stalled("proc/pressure/memory", Stall::Some),
+                memory_stalled_full_us: stalled("proc/pressure/memory", Stall::Full),
+                io_stalled_us: stalled("proc/pressure/io", Stall::Some),
+                io_stalled_full_us: stalled("proc/pressure/io", Stall::Full),
+            };
+        }
+        let Groups { memory, cpu, io, .. } = groups;
+        let oom_kills = memory.as_ref().and_then(|group| group.oom_kills(files));
+        let of_memory = |stall| memory.as_ref().and_then(|g| counter(g.stalled_us(files, stall), g.dir.clone()));
+        let of_io = |stall| io.as_ref().and_then(|g| counter(g.stalled_us(files, stall), g.dir.clone()));
+        Counters {
+            oom_kills: oom_kills.map(|(value, of)| Counter { value, of: of.to_owned() }),
+            cpu_stalled_us: cpu.as_ref().and_then(|g| counter(g.stalled_us(files), g.dir.clone())),
+            memory_stalled_us: of_memory(Stall::Some),
+            memory_stalled_full_us: of_memory(Stall::Full),
+            io_stalled_us: of_io(Stall::Some),
+            io_stalled_full_us: of_io(Stall::Full),
+        }
+    }
+
+    /// Of the container, or where there is none, of the machine's disks.
+    fn transferred(&self, groups: &Groups) -> Option<Counter<Transferred>> {
+        if groups.scope == Scope::Host {
+            let is_disk = |name: &str| {
+                // A part of a disk has no entry of its own there. In a name, `!` stands for the `/` of a path.
+                disks::stores(name) && self.files.exists(format!("sys/block/{}", name.replace('/', "!")))
+            };
+            let value = self.files.text("proc/diskstats").and_then(|text| disks::diskstats(&text, is_disk))?;
+            return Some(Counter { value, of: PathBuf::new() });
+        }
+        let group = groups.io.as_ref()?;
+        Some(Counter { value: group.transferred(&self.files)?, of: group.dir.clone() })
+    }
+
+    fn count_processes(&self, is_seldom: bool, sample: &mut SystemMetric) {
+        sample.process_count = self.processes.count();
+        (sample.thread_count, sample.zombie_count) = self.processes.threads_and_zombies().unzip();
+        if is_seldom {
+            sample.processes_top = self.page_bytes.and_then(|page_bytes| self.processes.top(page_bytes));
+        }
+    }
+
+    fn count_sockets(&mut self, is_seldom: bool, sample: &mut SystemMetric) {
+        if self.tcp_is_long && !is_seldom {
+            return;
+        }
+        let mut longest = 0;
+        let mut count = |path: &str, states: States| {
+            self.files.parse(path, |text| {
+                longest = longest.max(text.len());
+                // Cut short, it would tell less than there is.
+                if self.files.is_whole(text) { states.and(text) } else { None }
+            })
+        };
+        let states = count("proc/net/tcp", States::default()).and_then(|states| {
+            // Where there is no IPv6, there is no such file.
+            if self.files.exists("proc/net/tcp6") { count("proc/net/tcp6", states) } else { Some(states) }
+        });
+        self.tcp_is_long = longest > TCP_BYTES_MAX;
+        let Some(states) = states else { return };
+        sample.tcp_established = Some(states.established);
+        sample.tcp_listen = Some(states.listen);
+        sample.tcp_time_wait = Some(states.time_wait);
+        sample.tcp_close_wait = Some(states.close_wait);
+        sample.tcp_other = Some(states.other);
+    }
+
+    fn disk(&self, sample: &mut SystemMetric) {
+        sample.disk_path = Some(self.disk.to_string_lossy().into());
+        let Some(space) = Space::of(&self.disk) else { return };
+        sample.disk_total_bytes = i64::try_from(space.total_bytes).ok();
+        sample.disk_used_bytes = i64::try_from(space.used_bytes).ok();
+        sample.disk_free_bytes = i64::try_from(space.free_bytes).ok();
+        sample.disk_percent = space.used_percent();
+        sample.disk_inodes_total = space.inodes.and_then(|inodes| i64::try_from(inodes.total).ok());
+        sample.disk_inodes_free = space.inodes.and_then(|inodes| i64::try_from(inodes.free).ok());
+    }
+
+    /// Names each field once. Left out is what there may be nothing of: a quota that throttles, inodes, an agent.
+    fn tell_unreadable(&mut self, sample: &SystemMetric, now: &Before) {
+        let Counters {
+            oom_kills,
+            cpu_stalled_us,
+            memory_stalled_us,
+            memory_stalled_full_us,
+            io_stalled_us,
+            io_stalled_full_us,
+        } = &now.counters;
+        let read = [
+            ("cpu_percent", now.cpu.is_some()),
+            ("cpu_limit_cores", sample.cpu_limit_cores.is_some()),
+            ("cpu_steal_ms", now.stolen_us.is_some()),
+            ("cpu_pressure_ms", cpu_stalled_us.is_some()),
+            ("memory_used_bytes", sample.memory_used_bytes.is_some()),
+            ("memory_limit_bytes", sample.memory_limit_bytes.is_some()),
+            ("memory_working_set_bytes", sample.memory_working_set_bytes.is_some()),
+            ("memory_rss_bytes", sample.memory_rss_bytes.is_some()),
+            ("swap_used_bytes", sample.swap_used_bytes.is_some()),
+            ("memory_pressure_ms", memory_stalled_us.is_some()),
+            ("memory_pressure_full_ms", memory_stalled_full_us.is_some()),
+            ("oom_kills", oom_kills.is_some()),
+            ("io_read_bytes", now.transferred.is_some()),
+            ("io_pressure_ms", io_stalled_us.is_some()),
+            ("io_pressure_full_ms", io_stalled_full_us.is_some()),
+            ("disk_total_bytes", sample.disk_total_bytes.is_some()),
+            ("net_rx_bytes", now.interfaces.is_some()),
+            ("tcp_established", sample.tcp_established.is_some() || self.tcp_is_long),
+            ("process_count", sample.process_count.is_some()),
+            ("thread_count", sample.thread_count.is_some()),
+            ("load_1m", sample.load_1m.is_some()),
+            ("agent_rss_bytes", sample.agent_alive != Some(true) || sample.agent_rss_bytes.is_some()),
+            ("agent_fds", sample.agent_alive != Some(true) || sample.agent_fds.is_some()),
+        ];
+        let unreadable = read.into_iter().filter(|(_, read)| !read).map(|(field, _)| field);
+        let new: Vec<&str> = unreadable.filter(|field| self.unreadable.insert(field)).collect();
+        if !new.is_empty() {
+            let fields = new.join(",");
+            log::warn!(fields, scope = sample.scope.as_str(); "fields of the samples cannot be read and stay empty");
+        }
+    }
+}
+
+impl Before {
+    fn risen(&self, before: &Before, of: fn(&Counters) -> &Option<Counter>) -> Option<i64> {
+        let (before, now) = (of(&before.counters).as_ref(), of(&self.counters).as_ref());
+        Counter::since(now, before, |before, now| rise(*before, *now))
+    }
+
+    /// Fills what happened since `before`.
+    fn fill(&self, before: &Before, interval: Duration, sample: &mut SystemMetric) {
+        fill_cpu(sample, before.cpu.as_ref(), self.cpu.as_ref(), interval);
+        let stolen = before.stolen_us.zip(self.stolen_us).and_then(|(before, now)| rise(before, now));
+        sample.cpu_steal_ms = stolen.map(|us| us / US_PER_MS);
+        if let (Some(before), Some(now)) = (&before.interfaces, &self.interfaces)
+            && let Some(traffic) = traffic(before, now)
+        {
+            sample.net_rx_bytes = Some(traffic.rx_bytes);
+            sample.net_rx_errors = Some(traffic.rx_errors);
+            sample.net_tx_bytes = Some(traffic.tx_bytes);
+            sample.net_tx_errors = Some(traffic.tx_errors);
+        }
+        let stalled_ms = |of| self.risen(before, of).map(|us| us / US_PER_MS);
+        sample.cpu_pressure_ms = stalled_ms(|c| &c.cpu_stalled_us);
+        sample.memory_pressure_ms = stalled_ms(|c| &c.memory_stalled_us);
+        sample.memory_pressure_full_ms = stalled_ms(|c| &c.memory_stalled_full_us);
+        sample.io_pressure_ms = stalled_ms(|c| &c.io_stalled_us);
+        sample.io_pressure_full_ms = stalled_ms(|c| &c.io_stalled_full_us);
+        let transferred = Counter::since(self.transferred.as_ref(), before.transferred.as_ref(), |before, now| {
+            Some((rise(before.read_bytes, now.read_bytes)?, rise(before.written_bytes, now.written_bytes)?))
+        });
+        (sample.io_read_bytes, sample.io_write_bytes) = transferred.unzip();
+    }
+}
+
+/// CPU figures of the time between two readings of the same counters.
+fn fill_cpu(sample: &mut SystemMetric, before: Option<&CpuCounters>, now: Option<&CpuCounters>, interval: Duration) {
+    let Some((before, now)) = before.zip(now).filter(|(before, now)| before.of == now.of) else { return };
+    sample.cpu_cores_used = cores_used(before.used_us, now.used_us, interval);
+    sample.cpu_percent = sample
+        .cpu_cores_used
+        .zip(sample.cpu_limit_cores)
+        .and_then(|(used, limit)| (limit > 0.0).then(|| percent(used, limit)));
+    let throttled_us = before.throttled_us.zip(now.throttled_us).and_then(|(before, now)| rise(before, now));
+    sample.cpu_throttled_ms = throttled_us.map(|us| us / 1000);
+}
+
+fn percent(part: f64, whole: f64) -> f64 {
+    part * 100.0 / whole
+}

@@ -1,0 +1,126 @@
+//! All processes that we can see, read once a sample.
+
+use std::collections::HashSet;
+
+use super::files::Files;
+use super::process::Process;
+
+/// Processes of which more is read than that they are there. A container has dozens; on a host with more, reading them
+/// would take the executor's time, and threads and zombies stay unknown.
+const READ_MAX: usize = 1024;
+/// How many of the biggest are told.
+const TOP: usize = 3;
+
+/// What one look at /proc found.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    list: Vec<Process>,
+    /// How many there are, read or not.
+    count: usize,
+}
+
+impl Processes {
+    /// Reads all of them anew.
+    pub(super) fn look(&mut self, files: &Files) {
+        self.list.clear();
+        self.count = 0;
+        let pids = files.numbered("proc").unwrap_or_default();
+        let is_readable = pids.len() <= READ_MAX;
+        if !is_readable {
+            self.count = pids.len();
+            return;
+        }
+        // One that has gone since the directory was read is no process.
+        self.list.extend(pids.into_iter().filter_map(|pid| files.parse(format!("proc/{pid}/stat"), Process::read)));
+        self.count = self.list.len();
+    }
+
+    /// How many there are. `None` when none could be read: we are one.
+    pub(super) fn count(&self) -> Option<i64> {
+        i64::try_from(self.count).ok().filter(|count| *count > 0)
+    }
+
+    /// Their threads, and how many of them are dead and not waited for.
+    pub(super) fn threads_and_zombies(&self) -> Option<(i64, i64)> {
+        let sums = self.list.iter().fold((0, 0), |(threads, zombies), process| {
+            (threads + process.threads, zombies + i64::from(process.zombie))
+        });
+        (!self.list.is_empty()).then_some(sums)
+    }
+
+    /// All that were read.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.list.iter()
+    }
+
+    /// A process and all that it started, without `except` and what that started.
+    pub(super) fn tree(&self, root: u32, except: Option<u32>) -> Vec<&Process> {
+        let mut found: Vec<&Process> = self.list.iter().filter(|process| process.pid == root).collect();
+        let mut pids = HashSet::from([root]);
+        let mut looked_at = 0;
+        // Every process is found once, however pids may point at each other.
+        while let Some(parent) = found.get(looked_at).map(|process| process.pid) {
+            looked_at += 1;
+            let children = self.list.iter().filter(|process| process.parent == parent && Some(process.pid) != except);
+            found.extend(children.filter(|child| pids.insert(child.pid)));
+        }
+        found
+    }
+
+    /// Those that use most memory, the biggest first: JSON, a list of `[name, pid, RSS in MiB]`, rounded up: a row has
+    /// little room.
+    pub(super) fn top(&self, page_bytes: i64) -> Option<Box<str>> {
+        const MIB: i64 = 1 << 20;
+        let mut by_size: Vec<(i64, &Process)> =
+            self.list.iter().filter_map(|process| Some((process.rss_pages?, process))).collect();
+        by_size.sort_unstable_by_key(|(pages, process)| (std::cmp::Reverse(*pages), process.pid));
+        let top = by_size.iter().take(TOP).map(|(pages, process)| {
+            let mib = pages.saturating_mul(page_bytes).saturating_add(MIB - 1) / MIB;
+            (process.name.as_str(), process.pid, mib)
+        });
+        let top: Vec<(&str, u32, i64)> = top.collect();
+        (!top.is_empty()).then(|| serde_json::to_string(&top).map(Box::from)).and_then(Result::ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::process::Name;
+
+    fn processes(list: &[(u32, u32, &str, i64)]) -> Processes {
+        let process = |&(pid, parent, name, pages): &(u32, u32, &str, i64)| Process {
+            pid,
+            parent,
+            name: Name::of(name),
+            zombie: false,
+            threads: 1,
+            cpu_ticks: None,
+            start_ticks: None,
+            rss_pages: Some(pages),
+        };
+        Processes { list: list.iter().map(process).collect(), count: list.len() }
+    }
+
+    fn pids(tree: Vec<&Process>) -> Vec<u32> {
+        tree.iter().map(|process| process.pid).collect()
+    }
+
+    #[test]
+    fn a_tree_is_a_process_and_all_that_it_started_but_for_us() {
+        let all =
+            processes(&[(1, 0, "init", 1), (9, 7, "tool", 1), (7, 1, "node", 1), (8, 7, "us", 1), (3, 8, "ours", 1)]);
+        assert_eq!(pids(all.tree(7, Some(8))), [7, 9]);
+        assert_eq!(pids(all.tree(1, None)), [1, 7, 9, 8, 3]);
+        assert!(all.tree(99, None).is_empty());
+        let in_a_circle = processes(&[(1, 2, "a", 1), (2, 1, "b", 1)]);
+        assert_eq!(pids(in_a_circle.tree(1, None)), [1, 2]);
+    }
+
+    #[test]
+    fn the_biggest_three_are_told_biggest_first() {
+        let all = processes(&[(1, 0, "in\"it", 5), (7, 1, "node", 900), (8, 7, "sh", 5), (9, 7, "chrome", 1200)]);
+        assert_eq!(all.top(4096).as_deref(), Some(r#"[["chrome",9,5],["node",7,4],["in\"it",1,1]]"#));
+        assert_eq!(processes(&[]).top(4096), None);
+    }
+}
