@@ -1,11 +1,12 @@
 //! Which process is the agent, and what it uses.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::files::Files;
-use super::process::{Process, TICK_US, is_called};
+use super::process::{Name, Process, TICK_US, is_called};
 use super::processes::Processes;
 use super::rates::cores_used;
 use crate::event::SystemMetric;
@@ -40,7 +41,7 @@ impl ChildPid {
 }
 
 /// Processes of an agent whose open files are counted: each costs a directory.
-const FDS_OF_MAX: usize = 64;
+const FDS_OF_MAX: usize = 32;
 
 /// Follows the agent from sample to sample.
 #[derive(Debug, Default)]
@@ -50,10 +51,13 @@ pub(super) struct Follower {
     known: Option<Identity>,
     /// CPU that it and its children had used then, in ticks.
     before: Option<(Identity, i64)>,
+    /// Processes that were found to be called otherwise, while nobody was found: they are not asked again until
+    /// [`Follower::look_anew`], by when whoever was seen between fork and exec is itself.
+    others: HashSet<(Identity, Name)>,
 }
 
 /// A process: an id may be given again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Identity {
     pid: u32,
     start_ticks: Option<i64>,
@@ -61,7 +65,12 @@ struct Identity {
 
 impl Follower {
     pub(super) fn new(agent: Agent) -> Follower {
-        Follower { agent, known: None, before: None }
+        Follower { agent, ..Follower::default() }
+    }
+
+    /// Asks every process again what it is called, when next nobody is found.
+    pub(super) fn look_anew(&mut self) {
+        self.others.clear();
     }
 
     /// Finds the agent among the processes, fills what the sample says of it, and returns its id while it lives.
@@ -110,7 +119,7 @@ impl Follower {
         }
     }
 
-    fn find<'p>(&self, processes: &'p Processes, files: &Files, us: Option<u32>) -> Option<&'p Process> {
+    fn find<'p>(&mut self, processes: &'p Processes, files: &Files, us: Option<u32>) -> Option<&'p Process> {
         let alive = || processes.iter().filter(|process| !process.zombie && Some(process.pid) != us);
         let with_pid = |pid: u32| alive().find(|process| process.pid == pid);
         match &self.agent {
@@ -123,10 +132,16 @@ impl Follower {
                     return as_before;
                 }
                 let is_called = |process: &&Process| {
-                    let cmdline = files.text(format!("proc/{}/cmdline", process.pid)).unwrap_or_default();
-                    is_called(name, &process.name, &cmdline)
+                    let cmdline = format!("proc/{}/cmdline", process.pid);
+                    let called = |cmdline: &str| Some(is_called(name, &process.name, cmdline));
+                    files.parse(cmdline, called).unwrap_or_else(|| is_called(name, &process.name, ""))
                 };
-                let called: Vec<&Process> = alive().filter(is_called).collect();
+                let is_new = |process: &&Process| !self.others.contains(&(Identity::of(process), process.name));
+                let called: Vec<&Process> = alive().filter(is_new).filter(is_called).collect();
+                self.others = match called.is_empty() {
+                    true => alive().map(|process| (Identity::of(process), process.name)).collect(),
+                    false => HashSet::new(),
+                };
                 // The one that has started the others; of several, the oldest.
                 let is_started_by_one = |process: &Process| called.iter().any(|other| other.pid == process.parent);
                 let first = called.iter().filter(|process| !is_started_by_one(process));

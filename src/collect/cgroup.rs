@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::disks::{self, Transferred};
 use super::files::Files;
 use super::hierarchy::{Levels, levels};
-use super::pressure::{Stall, stalled_us};
+use super::pressure::Stalled;
 use super::proc::{Memory, count, keyed};
 use super::process::Process;
 use super::rates::CpuCounters;
@@ -64,14 +64,14 @@ enum Version {
 }
 
 /// What the kernel says of the membership of the processes that matter.
-struct Memberships {
+struct Memberships<'a> {
     text: String,
-    mounts: String,
+    mounts: &'a str,
 }
 
-impl Memberships {
+impl Memberships<'_> {
     fn levels(&self, controller: Option<&str>) -> Option<Levels> {
-        levels(&self.text, &self.mounts, controller)
+        levels(&self.text, self.mounts, controller)
     }
 
     /// Whether the groups of CPU and memory can be seen here.
@@ -82,15 +82,14 @@ impl Memberships {
 }
 
 impl Groups {
-    /// Finds those of the agent by /proc/PID/cgroup and /proc/self/mountinfo. Without an agent, or where its groups
+    /// Finds those of the agent by /proc/PID/cgroup and `mounts`, our [`mounts`]. Without an agent, or where its groups
     /// cannot be seen from here, our own.
-    pub(super) fn find(files: &Files, agent: Option<u32>) -> Groups {
-        let text = |path: &str| files.text(path).unwrap_or_default();
-        let mut memberships = Memberships { text: text("proc/self/cgroup"), mounts: text("proc/self/mountinfo") };
+    pub(super) fn find(files: &Files, mounts: &str, agent: Option<u32>) -> Groups {
+        let mut memberships = Memberships { text: files.text("proc/self/cgroup").unwrap_or_default(), mounts };
         let of_agent = agent.and_then(|pid| files.text(format!("proc/{pid}/cgroup")));
         let mut is_elsewhere = false;
         if let Some(theirs) = of_agent.filter(|theirs| *theirs != memberships.text) {
-            let theirs = Memberships { text: theirs, mounts: memberships.mounts.clone() };
+            let theirs = Memberships { text: theirs, mounts };
             if theirs.are_visible(files) {
                 memberships = theirs;
             } else {
@@ -106,7 +105,7 @@ impl Groups {
     }
 
     /// A controller is in one hierarchy only, so what version 1 has, version 2 has not.
-    fn of(files: &Files, memberships: &Memberships) -> Groups {
+    fn of(files: &Files, memberships: &Memberships<'_>) -> Groups {
         let dirs = |controller| memberships.levels(controller).map(|levels| levels.dirs).unwrap_or_default();
         let unified = dirs(None);
         let (memory_dirs, cpu_dirs, io_dirs) = (dirs(Some("memory")), dirs(Some("cpu")), dirs(Some("blkio")));
@@ -183,9 +182,9 @@ impl MemoryGroup {
         Some((files.parse(dir.join(file), |text| keyed(text, "oom_kill"))?, dir))
     }
 
-    /// Microseconds that somebody, or all, waited for memory. Version 1 does not know.
-    pub(super) fn stalled_us(&self, files: &Files, stall: Stall) -> Option<i64> {
-        self.version.stalled_us(files, &self.dir, "memory.pressure", stall)
+    /// How long somebody, or all, waited for memory. Version 1 does not know.
+    pub(super) fn stalled(&self, files: &Files) -> Stalled {
+        self.version.stalled(files, &self.dir, "memory.pressure")
     }
 
     fn v2(files: &Files, levels: &[PathBuf]) -> Option<MemoryGroup> {
@@ -221,9 +220,9 @@ impl CpuGroup {
         Some(CpuCounters { used_us, throttled_us, of: self.usage_dir.clone() })
     }
 
-    /// Microseconds that somebody waited for a CPU. Version 1 does not know.
-    pub(super) fn stalled_us(&self, files: &Files) -> Option<i64> {
-        self.version.stalled_us(files, &self.dir, "cpu.pressure", Stall::Some)
+    /// How long somebody waited for a CPU. Version 1 does not know.
+    pub(super) fn stalled(&self, files: &Files) -> Stalled {
+        self.version.stalled(files, &self.dir, "cpu.pressure")
     }
 
     fn v2(files: &Files, levels: &[PathBuf]) -> Option<CpuGroup> {
@@ -258,26 +257,35 @@ impl IoGroup {
         }
     }
 
-    /// Microseconds that somebody, or all, waited for a disk. Version 1 does not know.
-    pub(super) fn stalled_us(&self, files: &Files, stall: Stall) -> Option<i64> {
-        self.version.stalled_us(files, &self.dir, "io.pressure", stall)
+    /// How long somebody, or all, waited for a disk. Version 1 does not know.
+    pub(super) fn stalled(&self, files: &Files) -> Stalled {
+        self.version.stalled(files, &self.dir, "io.pressure")
     }
 }
 
 impl Version {
-    fn stalled_us(self, files: &Files, dir: &Path, file: &str, stall: Stall) -> Option<i64> {
+    fn stalled(self, files: &Files, dir: &Path, file: &str) -> Stalled {
         match self {
-            Version::V1 => None,
-            Version::V2 => files.parse(dir.join(file), |text| stalled_us(text, stall)),
+            Version::V1 => Stalled::default(),
+            Version::V2 => files.parse(dir.join(file), Stalled::read).unwrap_or_default(),
         }
     }
+}
+
+/// Where cgroups are mounted: their lines of /proc/self/mountinfo, of which a host may have thousands of others.
+pub(super) fn mounts(files: &Files) -> String {
+    let of_cgroups = |text: &str| {
+        let lines = text.lines().filter(|line| line.contains(" - cgroup"));
+        Some(lines.fold(String::new(), |mounts, line| mounts + line + "\n"))
+    };
+    files.parse("proc/self/mountinfo", of_cgroups).unwrap_or_default()
 }
 
 /// Processes of our memory group that the kernel has killed for want of memory since the group was made. `None` when we
 /// are in none but the machine's, or when nobody counts them.
 pub(super) fn oom_kills(files: &Files) -> Option<i64> {
-    let text = |path: &str| files.text(path).unwrap_or_default();
-    let memberships = Memberships { text: text("proc/self/cgroup"), mounts: text("proc/self/mountinfo") };
+    let mounts = mounts(files);
+    let memberships = Memberships { text: files.text("proc/self/cgroup").unwrap_or_default(), mounts: &mounts };
     let (levels, file) = match memberships.levels(Some("memory")) {
         Some(own) => (own, "memory.oom_control"),
         None => (memberships.levels(None)?, "memory.events"),

@@ -9,6 +9,8 @@ pub(super) struct Process {
     pub(super) parent: u32,
     pub(super) name: Name,
     pub(super) zombie: bool,
+    /// A thread of the kernel, which is shown as a process.
+    pub(super) kernel: bool,
     pub(super) threads: i64,
     /// CPU that it, and those of its children that it has waited for, have used, in ticks of [`TICK_US`].
     pub(super) cpu_ticks: Option<i64>,
@@ -19,7 +21,7 @@ pub(super) struct Process {
 }
 
 /// A process's name, which the kernel cuts to 15 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Name {
     bytes: [u8; NAME_BYTES_MAX],
     len: u8,
@@ -27,6 +29,8 @@ pub(super) struct Name {
 
 /// TASK_COMM_LEN of the kernel, less the zero at the end.
 pub(super) const NAME_BYTES_MAX: usize = 15;
+/// PF_KTHREAD of the kernel.
+const KERNEL_THREAD: u32 = 0x0020_0000;
 /// The kernel's unit of CPU time in /proc: USER_HZ is 100 on every platform that Linux has left.
 pub(super) const TICK_US: i64 = 10_000;
 
@@ -53,6 +57,7 @@ impl Process {
         let mut fields = Fields { rest: rest.split_ascii_whitespace(), next: 3 };
         let zombie = matches!(fields.number(3)?, "Z" | "X");
         let parent = fields.number(4)?.parse().ok()?;
+        let kernel = fields.number(9)?.parse().is_ok_and(|flags: u32| flags & KERNEL_THREAD != 0);
         let mut cpu_ticks = Some(0i64);
         for field in 14..=17 {
             // The times of children may not be known, and are below zero on old kernels; then nothing is.
@@ -64,7 +69,7 @@ impl Process {
         let rss_pages = fields.number(24).and_then(count);
         let threads = threads.into();
         let (pid, name) = (pid.parse().ok()?, Name::of(name));
-        Some(Process { pid, parent, name, zombie, threads, cpu_ticks, start_ticks, rss_pages })
+        Some(Process { pid, parent, name, zombie, kernel, threads, cpu_ticks, start_ticks, rss_pages })
     }
 }
 
@@ -125,6 +130,7 @@ mod tests {
             parent: 5,
             name: Name::of("node"),
             zombie: false,
+            kernel: false,
             threads: 7,
             cpu_ticks: Some(60),
             start_ticks: Some(254),
@@ -133,6 +139,8 @@ mod tests {
         assert_eq!(process_named("node", "S"), Some(node));
         assert_eq!(process_named("node", "Z"), Some(Process { zombie: true, ..node }));
         assert_eq!(process_named("a) Z 1 (b", "R"), Some(Process { name: Name::of("a) Z 1 (b"), ..node }));
+        let of_kernel = Process::read(&format!("2 (kthreadd) S {}", REST.replace("-1 4 ", "-1 2129984 "))).unwrap();
+        assert!(of_kernel.kernel);
         assert_eq!(Process::read("42 (x) S 1 2"), None);
         assert_eq!(Process::read(""), None);
     }

@@ -17,13 +17,19 @@ pub(super) struct Processes {
     list: Vec<Process>,
     /// How many there are, read or not.
     count: usize,
+    /// Threads of the kernel, which a machine shows by the dozen and of which nothing changes: they are not read again
+    /// until all is looked at anew.
+    kernel: HashSet<u32>,
 }
 
 impl Processes {
-    /// Reads all of them anew.
-    pub(super) fn look(&mut self, files: &Files) {
+    /// Reads them; `anew`: also those that were found to be the kernel's.
+    pub(super) fn look(&mut self, files: &Files, anew: bool) {
         self.list.clear();
         self.count = 0;
+        if anew {
+            self.kernel.clear();
+        }
         let pids = files.numbered("proc").unwrap_or_default();
         let is_readable = pids.len() <= READ_MAX;
         if !is_readable {
@@ -31,8 +37,18 @@ impl Processes {
             return;
         }
         // One that has gone since the directory was read is no process.
-        self.list.extend(pids.into_iter().filter_map(|pid| files.parse(format!("proc/{pid}/stat"), Process::read)));
-        self.count = self.list.len();
+        for pid in pids {
+            if self.kernel.contains(&pid) {
+                self.count += 1;
+            } else if let Some(process) = files.parse(format!("proc/{pid}/stat"), Process::read) {
+                self.count += 1;
+                if process.kernel {
+                    self.kernel.insert(pid);
+                } else {
+                    self.list.push(process);
+                }
+            }
+        }
     }
 
     /// How many there are. `None` when none could be read: we are one.
@@ -42,13 +58,15 @@ impl Processes {
 
     /// Their threads, and how many of them are dead and not waited for.
     pub(super) fn threads_and_zombies(&self) -> Option<(i64, i64)> {
-        let sums = self.list.iter().fold((0, 0), |(threads, zombies), process| {
+        // Each of the kernel's is one.
+        let of_kernel = self.count.checked_sub(self.list.len())? as i64;
+        let sums = self.list.iter().fold((of_kernel, 0), |(threads, zombies), process| {
             (threads + process.threads, zombies + i64::from(process.zombie))
         });
         (!self.list.is_empty()).then_some(sums)
     }
 
-    /// All that were read.
+    /// All but the kernel's.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Process> {
         self.list.iter()
     }
@@ -94,12 +112,13 @@ mod tests {
             parent,
             name: Name::of(name),
             zombie: false,
+            kernel: false,
             threads: 1,
             cpu_ticks: None,
             start_ticks: None,
             rss_pages: Some(pages),
         };
-        Processes { list: list.iter().map(process).collect(), count: list.len() }
+        Processes { list: list.iter().map(process).collect(), count: list.len(), kernel: HashSet::new() }
     }
 
     fn pids(tree: Vec<&Process>) -> Vec<u32> {
@@ -115,6 +134,30 @@ mod tests {
         assert!(all.tree(99, None).is_empty());
         let in_a_circle = processes(&[(1, 2, "a", 1), (2, 1, "b", 1)]);
         assert_eq!(pids(in_a_circle.tree(1, None)), [1, 2]);
+    }
+
+    #[test]
+    fn threads_of_the_kernel_are_counted_and_read_once() {
+        let root = std::env::temp_dir().join(format!("openclaw-trace-kernel-threads-{}", std::process::id()));
+        let write = |pid: u32, flags: u32| {
+            let dir = root.join(format!("proc/{pid}"));
+            std::fs::create_dir_all(&dir).unwrap();
+            let text = format!("{pid} (x) S 1 1 1 0 -1 {flags} 0 0 0 0 3 2 0 0 20 0 5 0 254 31000 900");
+            std::fs::write(dir.join("stat"), text).unwrap();
+        };
+        write(2, 0x0020_8040);
+        write(7, 0);
+        let files = Files::under(root.clone());
+        let mut processes = Processes::default();
+        let mut look = |anew| {
+            processes.look(&files, anew);
+            (processes.count(), processes.threads_and_zombies(), processes.iter().count())
+        };
+        assert_eq!(look(true), (Some(2), Some((6, 0)), 1));
+        write(2, 0);
+        assert_eq!(look(false), (Some(2), Some((6, 0)), 1));
+        assert_eq!(look(true), (Some(2), Some((10, 0)), 2));
+        std::fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
