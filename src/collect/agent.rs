@@ -87,6 +87,10 @@ impl Follower {
             self.before = None;
             return None;
         }
+        if !processes.is_complete() {
+            self.before = None;
+            return self.known.map(|known| known.pid);
+        }
         let found = self.find(processes, files, us);
         let identity = found.map(Identity::of);
         sample.agent_alive = Some(found.is_some());

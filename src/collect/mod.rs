@@ -63,6 +63,8 @@ pub async fn run<C>(
     stop: Token,
 ) {
     let mut wait = Duration::ZERO;
+    // Kills are told by the difference of two samples: what the queue refuses now, nobody would tell later.
+    let mut untold: Vec<ErrorEvent> = Vec::new();
     loop {
         if stops_within(&stop, wait).await {
             return;
@@ -72,18 +74,23 @@ pub async fn run<C>(
         let sample = collector.sample(now_ms, clock.uptime());
         stats.signals.system_metrics.received(1, now_ms);
         let mut batch = queue.batch();
-        let error = oom_kill(&sample).map(|error| Kind::ErrorEvent(Box::new(error)));
-        for kind in [Some(Kind::SystemMetric(Box::new(sample))), error].into_iter().flatten() {
+        untold.extend(oom_kill(&sample));
+        untold.truncate(UNTOLD_MAX);
+        let errors = untold.iter().map(|error| Kind::ErrorEvent(Box::new(error.clone())));
+        for kind in std::iter::once(Kind::SystemMetric(Box::new(sample))).chain(errors) {
             batch.push(Event { id: EventId::new(now_ms), received_at_ms: now_ms, kind });
         }
         match queue.give(batch) {
-            Offer::Queued(()) => {}
+            Offer::Queued(()) => untold.clear(),
             // The queue has counted it.
             Offer::Refused(why) => log::debug!(reason = why.name(); "a sample was refused"),
             Offer::TooLarge => log::debug!("a sample was larger than the queue"),
         }
     }
 }
+
+/// Kills that wait for room in the queue: more of them say nothing new.
+const UNTOLD_MAX: usize = 16;
 
 /// The row that says that the kernel has killed somebody for want of memory since the sample before.
 fn oom_kill(sample: &SystemMetric) -> Option<ErrorEvent> {

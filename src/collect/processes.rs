@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::files::Files;
 use super::process::Process;
 
-/// Processes of which more is read than that they are there. A container has dozens; on a host with more, reading them
-/// would take the executor's time, and threads and zombies stay unknown.
+/// Processes of which more is read at every sample than that they are there. A container has dozens; on a host with more,
+/// reading them would take the executor's time, and they are read when all is looked at anew.
 const READ_MAX: usize = 1024;
 /// How many of the biggest are told.
 const TOP: usize = 3;
@@ -17,6 +17,8 @@ pub(super) struct Processes {
     list: Vec<Process>,
     /// How many there are, read or not.
     count: usize,
+    /// Whether all were read that are there.
+    is_complete: bool,
     /// Threads of the kernel, which a machine shows by the dozen and of which nothing changes: they are not read again
     /// until all is looked at anew.
     kernel: HashSet<u32>,
@@ -31,8 +33,8 @@ impl Processes {
             self.kernel.clear();
         }
         let pids = files.numbered("proc").unwrap_or_default();
-        let is_readable = pids.len() <= READ_MAX;
-        if !is_readable {
+        self.is_complete = anew || pids.len() <= READ_MAX;
+        if !self.is_complete {
             self.count = pids.len();
             return;
         }
@@ -56,10 +58,15 @@ impl Processes {
         i64::try_from(self.count).ok().filter(|count| *count > 0)
     }
 
+    /// Whether all that are there were read. Of those that were not, nobody can say that they are gone.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     /// Their threads, and how many of them are dead and not waited for.
     pub(super) fn threads_and_zombies(&self) -> Option<(i64, i64)> {
         // Each of the kernel's is one.
-        let of_kernel = self.count.checked_sub(self.list.len())? as i64;
+        let of_kernel = self.count.saturating_sub(self.list.len()) as i64;
         let sums = self.list.iter().fold((of_kernel, 0), |(threads, zombies), process| {
             (threads + process.threads, zombies + i64::from(process.zombie))
         });
@@ -118,7 +125,7 @@ mod tests {
             start_ticks: None,
             rss_pages: Some(pages),
         };
-        Processes { list: list.iter().map(process).collect(), count: list.len(), kernel: HashSet::new() }
+        Processes { list: list.iter().map(process).collect(), count: list.len(), ..Processes::default() }
     }
 
     fn pids(tree: Vec<&Process>) -> Vec<u32> {

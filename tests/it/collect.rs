@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use openclaw_trace::clock::Clock;
 use openclaw_trace::collect::{Agent, ChildPid, Collector, Sources, oom_kills, run};
 use openclaw_trace::event::{Kind, Scope, SystemMetric};
-use openclaw_trace::queue::{Limits, Window, queue};
+use openclaw_trace::queue::{Limits, Outcome, Window, queue};
 use openclaw_trace::stats::Stats;
+
+use crate::support::sidecar::until;
 
 const MIB: i64 = 1 << 20;
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -677,6 +679,41 @@ fn kills_for_want_of_memory_are_those_of_our_group_or_else_of_the_machine() {
         fs::write(machine.root.join(file), text).unwrap();
         assert_eq!(oom_kills(&machine.root), expected, "{name}");
     }
+}
+
+#[test]
+fn a_kill_that_the_queue_has_no_room_for_is_told_when_it_has() {
+    let machine = Machine::new("v2");
+    let stats = Arc::new(Stats::default());
+    let limits = Limits { events_max: 2, ..Limits::default() };
+    let (samples, inbox) = queue::<()>(limits, Window::AtOnce, Arc::clone(&stats));
+    let (keep_running, stop) = smol::channel::bounded(1);
+    let (collector, own) = (machine.collector(), Arc::clone(&stats));
+    let running = std::thread::spawn(move || {
+        smol::block_on(run(collector, Duration::from_millis(1), samples, own, Clock::by_hand(0), stop));
+    });
+    let refused_more_than = |count| until("samples are refused", || stats.ledger().refused_total() > count);
+    refused_more_than(0);
+    machine.edit("sys/fs/cgroup/memory.events", "oom_kill 2", "oom_kill 3");
+    // At least one of them was the one that found the kill.
+    refused_more_than(stats.ledger().refused_total() + 3);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let told = loop {
+        assert!(Instant::now() < deadline, "the kill was never told");
+        let entries = inbox.next(Some(Duration::from_secs(30))).entries;
+        let is_error = |event: &openclaw_trace::event::Event| matches!(event.kind, Kind::ErrorEvent(_));
+        let errors = entries.iter().flat_map(|entry| &entry.events).filter(|event| is_error(event)).count();
+        inbox.settle(entries.into_iter().map(|entry| {
+            let stored = entry.events.len() as u32;
+            (entry, Outcome::Stored { stored, duplicates: 0, ignored: 0 })
+        }));
+        if errors > 0 {
+            break errors;
+        }
+    };
+    drop(keep_running);
+    running.join().unwrap();
+    assert_eq!(told, 1);
 }
 
 #[test]
