@@ -47,6 +47,8 @@ pub enum Window {
 
 /// Makes a queue. `C` is what can be asked of the writer besides storing.
 pub fn queue<C>(limits: Limits, window: Window, stats: Arc<Stats>) -> (Queue<C>, Inbox<C>) {
+    stats.queue.events_max.set(limits.events_max as i64);
+    stats.queue.bytes_max.set(limits.bytes_max as i64);
     let state = State {
         entries: VecDeque::new(),
         commands: VecDeque::new(),

@@ -1,15 +1,23 @@
-//! Every counter and gauge, in one place: what `/health` reads.
+//! Every counter and gauge, in one place: what `/health` and `/metrics` read.
 //!
 //! The [`Ledger`] keeps the law that nothing vanishes uncounted. It is one lock, so that a snapshot
 //! satisfies the law at every moment:
 //! `offered = stored + duplicate + refused + invalid + ignored + in_flight`.
 
+mod calls;
+mod sample;
+mod work;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use calls::{CallCounts, Durations, ErrorCounts, Gains, LATENCY_MS, Named, TOKENS, TTFT_MS};
+pub use sample::{GAUGES, Measure, SUMS, Sampled};
+pub use work::{Busy, STUCK_AFTER, Work, WriterStats};
+
 use crate::clock::day_start;
-use crate::event::{Coverage, PicoUsd, Table};
+use crate::event::{Coverage, PicoUsd, SystemMetric, Table};
 
 /// All counters of one process. Shared by everybody, owned by `serve`.
 #[derive(Debug, Default)]
@@ -19,6 +27,12 @@ pub struct Stats {
     unpriced: Mutex<BTreeMap<String, u64>>,
     store: Mutex<StoreReport>,
     push: Mutex<PushReport>,
+    gains: Mutex<Gains>,
+    sampled: Mutex<Sampled>,
+    /// When the process started, Unix milliseconds; 0 = nobody has said.
+    pub started_ms: Gauge,
+    /// What the writer is at.
+    pub writer: WriterStats,
     /// By which door events came, and when last.
     pub signals: Signals,
     /// The listener.
@@ -62,6 +76,11 @@ pub enum Refusal {
     /// The sidecar is stopping.
     Stopping,
 }
+
+/// Why a POST would be refused although the queue would take its events: no room for its body.
+pub const BODIES_FULL: &str = "bodies_full";
+/// Likewise: the writer is stuck for so long that whoever waits for it is told so before it is done.
+pub const WRITER_STUCK: &str = "writer_stuck";
 
 impl Refusal {
     /// All, in the order of [`Ledger::refused`].
@@ -190,6 +209,26 @@ impl Stats {
         self.store().usage.of_day(day_start(now_ms)).0
     }
 
+    /// A transaction with these has committed.
+    pub fn gained(&self, gains: &Gains) {
+        locked(&self.gains).add(gains);
+    }
+
+    /// What was newly stored since the start.
+    pub fn gains(&self) -> Gains {
+        locked(&self.gains).clone()
+    }
+
+    /// The container was sampled.
+    pub fn sampled(&self, sample: &SystemMetric) {
+        locked(&self.sampled).take(sample);
+    }
+
+    /// What the samples say.
+    pub fn samples(&self) -> Sampled {
+        locked(&self.sampled).clone()
+    }
+
     /// How the push is.
     pub fn push(&self) -> MutexGuard<'_, PushReport> {
         locked(&self.push)
@@ -201,6 +240,8 @@ const NAMES_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 96;
 /// What all others are called.
 const OTHER_NAMES: &str = "(other)";
+/// What is called so that has no name.
+const NO_NAME: &str = "(none)";
 
 /// Whether the name is new and kept apart.
 fn count_name(names: &mut BTreeMap<String, u64>, name: &str, count: u64) -> bool {
@@ -325,6 +366,8 @@ pub struct HttpStats {
     pub connections: Gauge,
     /// Connections accepted so far.
     pub connections_total: Counter,
+    /// The most that may be open.
+    pub connections_max: Gauge,
     /// Connections answered 503 because too many were open.
     pub connections_refused: Counter,
     /// Requests answered so far.
@@ -333,6 +376,8 @@ pub struct HttpStats {
     pub bodies_truncated: Counter,
     /// Bytes of all bodies in flight.
     pub body_bytes: Gauge,
+    /// The most that these may be.
+    pub body_bytes_max: Gauge,
     answers: Mutex<BTreeMap<u16, u64>>,
 }
 
@@ -340,14 +385,17 @@ impl HttpStats {
     /// An answer with this status was sent.
     pub fn count_answer(&self, status: u16) {
         self.requests.add(1);
-        if status >= 400 {
-            *locked(&self.answers).entry(status).or_default() += 1;
-        }
+        *locked(&self.answers).entry(status).or_default() += 1;
+    }
+
+    /// All answers, by status.
+    pub fn answers(&self) -> BTreeMap<u16, u64> {
+        locked(&self.answers).clone()
     }
 
     /// Answers of 400 and above, by status.
     pub fn refused_by_status(&self) -> BTreeMap<u16, u64> {
-        locked(&self.answers).clone()
+        locked(&self.answers).range(400..).map(|(status, count)| (*status, *count)).collect()
     }
 }
 
@@ -360,6 +408,10 @@ pub struct QueueStats {
     pub bytes: Gauge,
     /// The most events it ever held.
     pub events_high_water: Gauge,
+    /// The most events that it may hold.
+    pub events_max: Gauge,
+    /// The most bytes.
+    pub bytes_max: Gauge,
 }
 
 /// What a day may cost.
@@ -415,6 +467,12 @@ impl LogStats {
     }
 }
 
+/// Bounds of how long commits take, in microseconds.
+pub const COMMIT_US: [u64; 14] = [
+    500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000,
+];
+
 /// What the writer says of the database.
 #[derive(Debug, Clone, Default)]
 pub struct StoreReport {
@@ -432,10 +490,12 @@ pub struct StoreReport {
     pub wal_bytes: u64,
     /// Whether the reserve for a full disk is there.
     pub ballast: bool,
-    /// Commits so far, and how long the longest took, in microseconds.
-    pub commits: u64,
+    /// Commits so far, and how long they took, in microseconds.
+    pub commits: Durations<{ COMMIT_US.len() }>,
     /// The longest commit, microseconds.
     pub commit_us_max: u64,
+    /// When the oldest row arrived that the remote does not have, Unix milliseconds; `None` = it has all.
+    pub backlog_from_ms: Option<i64>,
     /// Errors of the database so far.
     pub errors: u64,
     /// What happened to the file that its user should know (moved aside, replaced).

@@ -73,6 +73,7 @@ pub async fn run<C>(
         let now_ms = clock.now_ms();
         let sample = collector.sample(now_ms, clock.uptime());
         stats.signals.system_metrics.received(1, now_ms);
+        stats.sampled(&sample);
         let mut batch = queue.batch();
         untold.extend(oom_kill(&sample));
         untold.truncate(UNTOLD_MAX);

@@ -107,7 +107,7 @@ impl Database {
             free_bytes: store.free_bytes,
             wal_bytes: store.wal_bytes,
             ballast: store.ballast,
-            commits: store.commits,
+            commits: store.commits.count,
             commit_us_max: store.commit_us_max,
             errors: store.errors,
             incidents: store.incidents.clone(),

@@ -88,6 +88,8 @@ pub async fn serve<C: 'static>(
     stop: Receiver<Infallible>,
 ) {
     let budget = Budget::new(limits.bodies_bytes_max, limits.bodies_small_bytes, Arc::clone(&app.stats));
+    app.stats.http.connections_max.set(limits.connections_max as i64);
+    app.stats.http.body_bytes_max.set(limits.bodies_bytes_max as i64);
     let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
     let server = Rc::new(Server { app, limits, budget, scratch, refusals: RefCell::default() });
     let mut connections = Connections { server, executor, served: Vec::new(), turned_away: Vec::new() };

@@ -6,6 +6,7 @@
 //! (`stored = present + pruned`); a full disk, a broken file or a stubborn reader is a state that
 //! passes, not an end.
 
+mod backlog;
 mod backup;
 mod file;
 mod insert;

@@ -22,10 +22,12 @@ pub use report::report;
 pub use share::{Call, Share, call, cut};
 
 use crate::clock::{DAY_MS, hour_start};
-use crate::event::{Counted, CounterPoint};
+use crate::event::{Counted, CounterPoint, Status};
+use crate::stats::{Gains, LATENCY_MS, Stats, TTFT_MS};
 use crate::summary::OTHER;
 use hourly::{Hourly, Size};
-use share::Figures;
+use share::{CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, CALLS, COST_PICOUSD, Figures, INPUT_TOKENS, OUTPUT_TOKENS};
+use share::{REASONING_TOKENS, UNPRICED};
 
 /// Texts are cut at this.
 const TEXT_BYTES_MAX: usize = 256;
@@ -46,9 +48,18 @@ pub struct Rollup<'c> {
     coverage: Hourly<'c, coverage::CoverageSums>,
     /// What the request adds that is being stored.
     pending: Vec<Change>,
-    /// The sizes, and the last id, before a large request, whose savepoint holds what it adds.
-    before_large: Option<(Sizes, i64)>,
+    /// What was so before a large request, whose savepoint holds what it adds.
+    before_large: Option<Before>,
     last_id: i64,
+    /// What is counted besides, if it is.
+    gains: Option<(&'c Stats, Gains)>,
+}
+
+/// What is so in memory at some time.
+struct Before {
+    sizes: Sizes,
+    last_id: i64,
+    gains: Option<Gains>,
 }
 
 /// Changes of one request that are kept in memory until it is stored. A row takes some 300 bytes.
@@ -75,7 +86,17 @@ impl<'c> Rollup<'c> {
     /// Nothing is added yet.
     pub fn new(conn: &'c Connection, sizes: &Sizes) -> Rollup<'c> {
         let (usage, coverage) = (Hourly::new(conn, sizes.usage), Hourly::new(conn, sizes.coverage));
-        Rollup { conn, usage, coverage, pending: Vec::new(), before_large: None, last_id: 0 }
+        Rollup { conn, usage, coverage, pending: Vec::new(), before_large: None, last_id: 0, gains: None }
+    }
+
+    /// The same, and calls are also counted for those of the process: whoever commits hands on what it has gained.
+    pub fn counting_for(self, stats: &'c Stats) -> Rollup<'c> {
+        Rollup { gains: Some((stats, Gains::default())), ..self }
+    }
+
+    /// What the requests that were kept have gained, once.
+    pub fn take_gains(&mut self) -> Gains {
+        self.gains.take().map(|(_, gains)| gains).unwrap_or_default()
     }
 
     /// A request with so many events begins, and its savepoint has not begun yet. What a large one adds is written in
@@ -84,7 +105,8 @@ impl<'c> Rollup<'c> {
         if events > PENDING_MAX {
             self.usage.write()?;
             self.coverage.write()?;
-            self.before_large = Some((self.sizes(), self.last_id));
+            let gains = self.gains.as_ref().map(|(_, gains)| gains.clone());
+            self.before_large = Some(Before { sizes: self.sizes(), last_id: self.last_id, gains });
         }
         Ok(())
     }
@@ -137,10 +159,13 @@ impl<'c> Rollup<'c> {
     /// The request is not stored: what it adds is forgotten.
     pub fn forget(&mut self) {
         self.pending.clear();
-        if let Some((sizes, last_id)) = self.before_large.take() {
+        if let Some(Before { sizes, last_id, gains: before }) = self.before_large.take() {
             self.usage = Hourly::new(self.conn, sizes.usage);
             self.coverage = Hourly::new(self.conn, sizes.coverage);
             self.last_id = last_id;
+            if let (Some((_, gains)), Some(before)) = (&mut self.gains, before) {
+                *gains = before;
+            }
         }
     }
 
@@ -165,6 +190,9 @@ impl<'c> Rollup<'c> {
                 if let Some(service) = service {
                     self.coverage.sums_for(coverage::Key { hour: key.hour, service })?.add_row(&figures);
                 }
+                if let Some((stats, gains)) = &mut self.gains {
+                    gain(gains, stats, &key, &figures);
+                }
                 self.usage.sums_for(key)?.add(&figures);
             }
             Change::Move(moved) => {
@@ -180,6 +208,20 @@ impl<'c> Rollup<'c> {
         }
         Ok(())
     }
+}
+
+/// Counts what `usage_hourly` counts.
+fn gain(gains: &mut Gains, stats: &Stats, key: &usage::Key, figures: &Figures) {
+    let counts = gains.of_model(&key.provider, &key.model, stats);
+    let sum = |place: usize| figures.sums[place].max(0) as u64;
+    counts.calls[Status::parse(key.status).unwrap_or_default() as usize] += sum(CALLS);
+    let kinds = [INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS];
+    counts.tokens.iter_mut().zip(kinds).for_each(|(tokens, kind)| *tokens = tokens.saturating_add(sum(kind)));
+    counts.cost.0 = counts.cost.0.saturating_add(figures.sums[COST_PICOUSD]);
+    counts.unpriced += sum(UNPRICED);
+    let ms = |time: i64| time.max(0) as u64;
+    figures.latency_ms.into_iter().for_each(|time| counts.latency.record(&LATENCY_MS, ms(time)));
+    figures.ttft_ms.into_iter().for_each(|time| counts.ttft.record(&TTFT_MS, ms(time)));
 }
 
 /// The hour that a time lies in. One that nobody can believe is taken for the arrival.

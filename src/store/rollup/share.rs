@@ -44,7 +44,11 @@ pub const CALLS: usize = 0;
 pub const TURN_SUMS: usize = 1;
 pub const INPUT_TOKENS: usize = 2;
 pub const OUTPUT_TOKENS: usize = 3;
+pub const CACHE_READ_TOKENS: usize = 4;
+pub const CACHE_WRITE_TOKENS: usize = 5;
+pub const REASONING_TOKENS: usize = 6;
 pub const COST_PICOUSD: usize = 7;
+pub const UNPRICED: usize = 8;
 
 /// What a call adds to the sums of its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,27 +2,38 @@
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use crate::event::{Event, EventId, Kind, LlmTrace, Table, Unit};
+use crate::event::{ErrorEvent, Event, EventId, Kind, LlmTrace, Table, Unit};
 use crate::queue::{Entry, Outcome};
-use crate::stats::Refusal;
+use crate::stats::{Gains, Refusal, Stats};
 use crate::store::file::Database;
 use crate::store::insert::Inserts;
 use crate::store::notes::{Decision, Learnt, Notes, Rooms};
 use crate::store::prune;
 use crate::store::rollup::{Call, Rollup, Sizes};
 
+/// A batch that is committed.
+#[derive(Debug)]
+pub struct Stored {
+    /// What became of each request.
+    pub outcomes: Vec<Outcome>,
+    /// What is newly stored: for [`Stats::gained`] once nothing of the batch will be stored again.
+    pub gains: Gains,
+}
+
 /// Stores all requests in one transaction, each in a savepoint of its own, with what they add to the sums.
-pub fn store(database: &mut Database, entries: &[Entry], now_ms: i64) -> rusqlite::Result<Vec<Outcome>> {
+pub fn store(database: &mut Database, entries: &[Entry], now_ms: i64, stats: &Stats) -> rusqlite::Result<Stored> {
     let made_ms = EventId::made_ms(&database.instance_id).unwrap_or(now_ms);
     let mut outcomes = Vec::with_capacity(entries.len());
     let tx = database.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let (stored, sizes, rooms) = {
+    let (stored, sizes, rooms, gains) = {
         let mut storing = Storing {
             conn: &tx,
             inserts: Inserts::new(&tx),
             notes: Notes::new(&tx, database.rooms, made_ms, now_ms),
-            rollup: Rollup::new(&tx, &database.sizes),
+            rollup: Rollup::new(&tx, &database.sizes).counting_for(stats),
             stored: Counts::default(),
+            errors: Gains::default(),
+            stats,
         };
         for entry in entries {
             outcomes.push(storing.request(entry)?);
@@ -37,7 +48,7 @@ pub fn store(database: &mut Database, entries: &[Entry], now_ms: i64) -> rusqlit
         account.present += count;
         account.unsynced += if remote { count } else { 0 };
     }
-    Ok(outcomes)
+    Ok(Stored { outcomes, gains })
 }
 
 /// A transaction in which requests are stored.
@@ -48,6 +59,9 @@ struct Storing<'c> {
     rollup: Rollup<'c>,
     /// New rows, by [`Table::index`].
     stored: Counts,
+    /// Those of `error_events` as `/metrics` counts them.
+    errors: Gains,
+    stats: &'c Stats,
 }
 
 /// One number for each table, by [`Table::index`].
@@ -69,7 +83,8 @@ impl Storing<'_> {
         if savepoint {
             self.conn.prepare_cached("SAVEPOINT request")?.execute([])?;
         }
-        let (outcome, new) = match self.whole(entry) {
+        let mut errors = Vec::new();
+        let (outcome, new) = match self.whole(entry, &mut errors) {
             Ok(stored) => stored,
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.rollup.forget();
@@ -88,11 +103,13 @@ impl Storing<'_> {
         }
         self.rollup.keep()?;
         self.stored.iter_mut().zip(new).for_each(|(all, new)| *all += new);
+        errors.into_iter().for_each(|error| self.errors.count_error(error, self.stats));
         Ok(outcome)
     }
 
-    /// Writes what a request tells. Returns how many of its events are new rows, by table.
-    fn whole(&mut self, entry: &Entry) -> rusqlite::Result<(Outcome, Counts)> {
+    /// Writes what a request tells. Returns how many of its events are new rows, by table, and adds those of errors to
+    /// `errors`.
+    fn whole<'e>(&mut self, entry: &'e Entry, errors: &mut Vec<&'e ErrorEvent>) -> rusqlite::Result<(Outcome, Counts)> {
         self.notes.take(&entry.notes, &mut self.rollup)?;
         let (mut new, mut duplicates, mut ignored) = (Counts::default(), 0, 0);
         for event in &entry.events {
@@ -103,7 +120,12 @@ impl Storing<'_> {
                 _ => Became::Duplicate,
             };
             match became {
-                Became::Row => new[event.table().index()] += 1,
+                Became::Row => {
+                    new[event.table().index()] += 1;
+                    if let Kind::ErrorEvent(error) = &event.kind {
+                        errors.push(&**error);
+                    }
+                }
                 Became::Duplicate => duplicates += 1,
                 Became::Ignored => ignored += 1,
             }
@@ -142,14 +164,15 @@ impl Storing<'_> {
     }
 
     /// Writes the accounts of what was stored.
-    fn end(self) -> rusqlite::Result<(Counts, Sizes, Rooms)> {
+    fn end(mut self) -> rusqlite::Result<(Counts, Sizes, Rooms, Gains)> {
         for table in Table::ALL {
             let count = self.stored[table.index()];
             if count > 0 {
                 prune::book_stored(self.conn, table, count)?;
             }
         }
-        Ok((self.stored, self.rollup.write()?, self.notes.rooms))
+        let gains = Gains { errors: self.errors.errors, ..self.rollup.take_gains() };
+        Ok((self.stored, self.rollup.write()?, self.notes.rooms, gains))
     }
 }
 

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use rusqlite::Connection;
 
 use self::model::Model;
 use super::batch;
 use crate::config::{RetentionConfig, Sync};
-use crate::event::{Counted, CounterPoint, Event, EventId, Kind, LlmTrace, Note, PicoUsd, Source, Status, Table, Unit};
-use crate::queue::{Batch, Inbox, Limits, Offer, Outcome, Queue, Window, queue};
-use crate::stats::{Pruned, Stats};
+use crate::event::{
+    Counted, CounterPoint, Event, EventId, Histogram, Kind, LlmTrace, Note, PicoUsd, Source, Status, Table, Unit,
+};
+use crate::queue::{Batch, Inbox, Limits, Offer, Queue, Window, queue};
+use crate::stats::{CallCounts, Gains, Pruned, Stats};
 use crate::store::file::{Database, Options};
 use crate::store::insert::Inserts;
 use crate::store::limits::Which;
@@ -63,12 +66,14 @@ struct Happened {
     ignored: u64,
     refused: u64,
     failed_transactions: u64,
+    failed_commits: u64,
     removed: u64,
     restarts: u64,
     rows_of_schema_1: u64,
     moved: u64,
     decided_late: u64,
     rises: u64,
+    gained: u64,
 }
 
 impl Happened {
@@ -78,17 +83,27 @@ impl Happened {
         self.ignored += more.ignored;
         self.refused += more.refused;
         self.failed_transactions += more.failed_transactions;
+        self.failed_commits += more.failed_commits;
         self.removed += more.removed;
         self.restarts += more.restarts;
         self.rows_of_schema_1 += more.rows_of_schema_1;
         self.moved += more.moved;
         self.decided_late += more.decided_late;
         self.rises += more.rises;
+        self.gained += more.gained;
     }
 
     fn least(&self) -> u64 {
         let all = [self.rows, self.duplicates, self.ignored, self.refused, self.failed_transactions, self.removed];
-        let others = [self.restarts, self.rows_of_schema_1, self.moved, self.decided_late, self.rises];
+        let others = [
+            self.restarts,
+            self.rows_of_schema_1,
+            self.moved,
+            self.decided_late,
+            self.rises,
+            self.gained,
+            self.failed_commits,
+        ];
         all.into_iter().chain(others).min().unwrap_or(0)
     }
 }
@@ -187,16 +202,29 @@ impl History {
         }
         let entries = self.inbox.next(Some(Duration::ZERO)).entries;
         assert_eq!(entries.len(), requests.len());
-        let full = self.random.u8(0..6) == 0;
+        let fails = match self.random.u8(0..12) {
+            0 => Fails::Statement,
+            1 => Fails::Commit,
+            _ => Fails::Nothing,
+        };
         let database = self.database.as_mut().unwrap();
-        let outcomes = match store_in(database, &entries, self.now_ms, full) {
-            Ok(outcomes) => outcomes,
+        let (before, told) = (hourly(&database.conn), told(&self.stats.gains()));
+        let stored = match store_in(database, &entries, self.now_ms, fails, &self.stats) {
+            Ok(stored) => stored,
             Err(_) => {
-                assert!(full);
-                self.happened.failed_transactions += 1;
-                store_in(database, &entries, self.now_ms, false).unwrap()
+                match fails {
+                    Fails::Nothing => panic!("nothing was to fail"),
+                    Fails::Statement => self.happened.failed_transactions += 1,
+                    Fails::Commit => self.happened.failed_commits += 1,
+                }
+                store_in(database, &entries, self.now_ms, Fails::Nothing, &self.stats).unwrap()
             }
         };
+        self.stats.gained(&stored.gains);
+        let gained = difference(&self::told(&self.stats.gains()), &told);
+        assert_eq!(gained, difference(&hourly(&database.conn), &before), "what /metrics counts, and usage_hourly");
+        self.happened.gained += gained.iter().filter(|gain| **gain > 0).count() as u64;
+        let outcomes = stored.outcomes;
         for (request, outcome) in requests.iter().zip(&outcomes) {
             let told = self.model.store(request, self.now_ms, &mut self.happened);
             assert_eq!(*outcome, told);
@@ -389,16 +417,71 @@ fn fill(batch: &mut Batch, request: &Request) {
     request.events.iter().for_each(|event| batch.push(event.clone()));
 }
 
-/// Stores a batch, on a disk that has no room for one page more if it is `full`.
+/// What of a transaction fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fails {
+    Nothing,
+    /// There is no room for one page more, if one is needed.
+    Statement,
+    /// All of it is done, and cannot be committed.
+    Commit,
+}
+
+/// Stores a batch.
 fn store_in(
     database: &mut Database,
     entries: &[crate::queue::Entry],
     now_ms: i64,
-    full: bool,
-) -> rusqlite::Result<Vec<Outcome>> {
-    let pages_max = if full { 1 } else { 1_000_000 };
+    fails: Fails,
+    stats: &Stats,
+) -> rusqlite::Result<batch::Stored> {
+    let pages_max = if fails == Fails::Statement { 1 } else { 1_000_000 };
     database.conn.query_row(&format!("PRAGMA max_page_count = {pages_max}"), [], |_| Ok(()))?;
-    batch::store(database, entries, now_ms)
+    database.conn.commit_hook(Some(move || fails == Fails::Commit))?;
+    let stored = batch::store(database, entries, now_ms, stats);
+    database.conn.commit_hook(None::<fn() -> bool>)?;
+    stored
+}
+
+/// What `/metrics` tells apart whatever the names are: calls by status, tokens by kind, costs, unpriced, and how many have a
+/// length and a time to the first token.
+type Totals = [i64; 13];
+
+/// All that `usage_hourly` counts.
+fn hourly(conn: &Connection) -> Totals {
+    let sql = "SELECT status, calls, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, \
+               cost_picousd, unpriced, latency_buckets, ttft_buckets FROM usage_hourly";
+    let mut totals = Totals::default();
+    let mut statement = conn.prepare(sql).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let status = Status::parse(&row.get::<_, String>(0).unwrap()).unwrap();
+        totals[status as usize] += row.get::<_, i64>(1).unwrap();
+        for place in 2..9 {
+            totals[2 + place] += row.get::<_, i64>(place).unwrap();
+        }
+        for place in [9, 10] {
+            let buckets: Vec<u8> = row.get(place).unwrap();
+            totals[2 + place] += Histogram::decode(&buckets).unwrap().count() as i64;
+        }
+    }
+    totals
+}
+
+/// All that `/metrics` counts.
+fn told(gains: &Gains) -> Totals {
+    let mut totals = Totals::default();
+    for (_, counts) in gains.calls.rows() {
+        let CallCounts { calls, tokens, cost, unpriced, latency, ttft } = *counts;
+        let last = [cost.0 as u64, unpriced, latency.count, ttft.count];
+        let all = calls.into_iter().chain(tokens).chain(last);
+        totals.iter_mut().zip(all).for_each(|(total, count)| *total += count as i64);
+    }
+    totals
+}
+
+fn difference(after: &Totals, before: &Totals) -> Totals {
+    std::array::from_fn(|place| after[place] - before[place])
 }
 
 /// What a program does that knows nothing of sums.

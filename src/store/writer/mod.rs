@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use smol::channel::Sender;
 
+use super::backlog;
 use super::file::{Database, Fault, OpenError, Options};
 use super::limits;
 use super::prune;
@@ -26,7 +27,7 @@ use crate::clock::Clock;
 use crate::event::Table;
 use crate::logging::Repeats;
 use crate::queue::{Entry, Inbox, Outcome};
-use crate::stats::{Refusal, Stats};
+use crate::stats::{COMMIT_US, Gains, Refusal, Stats, Work};
 
 /// What can be asked of the writer besides storing.
 #[derive(Debug)]
@@ -152,6 +153,7 @@ impl Writer {
             usage_changed: true,
             next_usage: Duration::ZERO,
         };
+        writer.begin(Work::Opening);
         match writer.reopen() {
             Ok(()) => writer.take_ballast(),
             Err(error) if error.passes(&writer.options.path) => {
@@ -165,6 +167,7 @@ impl Writer {
         }
         writer.publish();
         writer.tell_usage();
+        writer.begin(Work::Idle);
         Ok(writer)
     }
 
@@ -174,6 +177,7 @@ impl Writer {
         let mut drained = false;
         let mut drains: Vec<Sender<()>> = Vec::new();
         loop {
+            self.begin(Work::Idle);
             let next = inbox.next(Some(self.patience()));
             self.take(&inbox, next.entries);
             if !self.held.is_empty() {
@@ -183,10 +187,14 @@ impl Writer {
             for command in next.commands {
                 match command {
                     Command::Confirm { instance_id, cursors, reply } => {
+                        self.begin(Work::Confirming);
                         let done = self.confirm(&instance_id, &cursors);
                         tell(&reply, done);
                     }
-                    Command::Examine => self.examine(),
+                    Command::Examine => {
+                        self.begin(Work::Examining);
+                        self.examine();
+                    }
                     Command::Drain { reply } => drains.push(reply),
                     Command::Close => return self.close(&inbox),
                 }
@@ -220,6 +228,7 @@ impl Writer {
 impl Writer {
     /// Stores what is held, or refuses it, or (acknowledged already) goes on holding it.
     fn store(&mut self, inbox: &Inbox<Command>) {
+        self.begin(Work::Storing);
         let entries = std::mem::take(&mut self.held);
         match self.store_or_mend(&entries) {
             Ok(outcomes) => {
@@ -245,20 +254,22 @@ impl Writer {
         let mut last = (Refusing::Failing, "the database could not be mended".to_owned());
         for attempt in 0..ATTEMPTS_MAX {
             let Some(database) = &mut self.database else {
+                self.begin(Work::Opening);
                 self.reopen().map_err(|error| match error.fault(&self.options.path) {
                     Fault::Full => (Refusing::DiskFull, self.full_reason()),
                     _ => (Refusing::Failing, error.to_string()),
                 })?;
+                self.begin(Work::Storing);
                 continue;
             };
             let started = Instant::now();
-            match batch::store(database, entries, self.clock.now_ms()) {
+            match batch::store(database, entries, self.clock.now_ms(), &self.stats) {
                 Ok(_) if !database.is_in_place(&self.options.path) => self.replace_vanished_file(),
-                Ok(outcomes) => {
+                Ok(batch::Stored { outcomes, gains }) => {
                     if !database.has_its_log(&self.options.path) {
                         self.save_from_vanished_log()?;
                     }
-                    self.note_commit(started.elapsed());
+                    self.note_commit(started.elapsed(), &gains);
                     self.usage_changed = true;
                     return Ok(outcomes);
                 }
@@ -318,6 +329,7 @@ impl Writer {
 // The end, and what is told of the writer.
 impl Writer {
     fn close(mut self, inbox: &Inbox<Command>) -> Ended {
+        self.begin(Work::Closing);
         // Whatever could not be waited for is stored all the same, if there is still time.
         inbox.close();
         self.take(inbox, inbox.take_all());
@@ -331,11 +343,18 @@ impl Writer {
         let lost: usize = self.held.iter().map(|entry| entry.events.len()).sum();
         let held = std::mem::take(&mut self.held);
         inbox.settle(held.into_iter().map(|entry| (entry, Outcome::Refused(Refusal::StoreFailing))));
+        self.begin(Work::Closing);
         let log_is_empty = self.empty_log();
         if let Some(Err(error)) = self.database.take().map(Database::close) {
             log::warn!(error:% = error; "the database was not closed");
         }
+        self.stats.writer.begin(Work::Idle, self.clock.uptime());
         Ended { lost: lost as u64, log_is_empty }
+    }
+
+    /// Tells what it is at, from now on.
+    pub(super) fn begin(&self, work: Work) {
+        self.stats.writer.begin(work, self.clock.uptime());
     }
 
     /// Moves the log into the file, with the help of the ballast if the disk is full.
@@ -354,12 +373,18 @@ impl Writer {
     }
 
     /// Tells what a commit changed: rows, and the length of the log.
-    fn note_commit(&self, took: Duration) {
+    fn note_commit(&self, took: Duration, gains: &Gains) {
+        self.stats.gained(gains);
+        let took_us = took.as_micros() as u64;
         let mut report = self.stats.store();
-        report.commits += 1;
-        report.commit_us_max = report.commit_us_max.max(took.as_micros() as u64);
+        report.commits.record(&COMMIT_US, took_us);
+        report.commit_us_max = report.commit_us_max.max(took_us);
         if let Some(database) = &self.database {
             report.rows = database.rows;
+            if report.backlog_from_ms.is_none() && database.rows.iter().any(|rows| rows.unsynced > 0) {
+                // The first that the remote does not have.
+                report.backlog_from_ms = Some(self.clock.now_ms());
+            }
             report.wal_bytes = database.wal_pages() as u64 * limits::PAGE_BYTES;
         }
     }
@@ -373,10 +398,14 @@ impl Writer {
             return;
         };
         let sizes = database.pages();
+        let backlog = backlog::oldest(&database.conn, &database.rows);
         let mut report = self.stats.store();
         report.rows = database.rows;
         report.ballast = self.ballast.is_whole();
         report.wal_bytes = database.wal_pages() as u64 * limits::PAGE_BYTES;
+        if let Ok(from_ms) = backlog {
+            report.backlog_from_ms = from_ms;
+        }
         if let Ok((pages, free_pages)) = sizes {
             report.file_bytes = pages * limits::PAGE_BYTES;
             report.free_bytes = free_pages * limits::PAGE_BYTES;

@@ -7,7 +7,7 @@ use crate::event::Table;
 use crate::malloc;
 use crate::queue::Inbox;
 use crate::space::Space;
-use crate::stats::Pruned;
+use crate::stats::{Pruned, Work};
 use crate::store::limits::{self, Sizes, Step, Which};
 use crate::store::{notes, prune, rollup, wal};
 
@@ -21,6 +21,7 @@ pub(super) const USAGE_EVERY: Duration = Duration::from_secs(1);
 impl Writer {
     pub(super) fn keep_up(&mut self, inbox: &Inbox<Command>) {
         if self.refusing.is_some() {
+            self.begin(Work::Probing);
             self.probe(inbox);
         }
         let checkpointed = self.keep_log_short(inbox);
@@ -28,6 +29,7 @@ impl Writer {
         let look = uptime >= self.next_look;
         // The day may have changed although nothing was stored.
         if look || (self.usage_changed && uptime >= self.next_usage) {
+            self.begin(Work::Summing);
             self.tell_usage();
         }
         if !(look || checkpointed || self.more_to_do || self.refusing == Some(Refusing::FileFull)) {
@@ -40,6 +42,7 @@ impl Writer {
                 self.take_ballast();
             }
         }
+        self.begin(Work::Pruning);
         match self.keep_limits(look) {
             Ok((step, more)) => {
                 self.after_step(inbox, step);
@@ -148,6 +151,7 @@ impl Writer {
         if pages < self.next_checkpoint_pages {
             return false;
         }
+        self.stats.writer.begin(Work::Checkpoint, self.clock.uptime());
         match wal::passive(&database.conn) {
             Ok(done) => {
                 self.next_checkpoint_pages = done.pages + limits::WAL_CHECKPOINT_PAGES;
