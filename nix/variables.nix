@@ -95,6 +95,9 @@ in
   (variable "TRACE_OTLP_PORT" "otlpPort" (types.either (word "off") types.port) "off"
     "second port, for OTLP alone: 4318 is where exporters send to that are not told where; 0 takes any free one"
   )
+  (variable "TRACE_METRICS_BIND" "metricsBind" (types.either (word "off") (types.listOf types.str)) "off"
+    "addresses with their ports, separated by commas, for /metrics and /health alone, without a token: [::]:9091 for Fly.io's scraper; or off"
+  )
   (variable "TRACE_ALLOWED_HOSTS" "allowedHosts" (types.listOf types.str) "none"
     "names, separated by commas, that a Host header may have besides localhost and IP addresses"
   )

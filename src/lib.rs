@@ -22,7 +22,7 @@
 //! | 0 | `event` `clock` |
 //! | 1 | `stats` `shutdown` `exchange` `space` `malloc` `jsontext` `notify` `link` `price` `redact` |
 //! | 2 | `config` |
-//! | 3 | `logging` `client` `summary` |
+//! | 3 | `logging` `client` `summary` `metrics` |
 //! | 4 | `queue` `wire` `otlp` |
 //! | 5 | `store` |
 //! | 6 | `http` `collect` `push` `follow` |
@@ -42,6 +42,7 @@ pub mod link;
 pub mod logging;
 #[allow(unsafe_code)]
 pub mod malloc;
+pub mod metrics;
 pub mod notify;
 pub mod otlp;
 pub mod price;

@@ -129,6 +129,11 @@ pub const VARIABLES: &[Variable] = &[
         "second port, for OTLP alone: 4318 is where exporters send to that are not told where; 0 takes any free one",
     ),
     variable(
+        "TRACE_METRICS_BIND",
+        "off",
+        "addresses with their ports, separated by commas, for /metrics and /health alone, without a token: [::]:9091 for Fly.io's scraper; or off",
+    ),
+    variable(
         "TRACE_ALLOWED_HOSTS",
         "none",
         "names, separated by commas, that a Host header may have besides localhost and IP addresses",
@@ -183,6 +188,8 @@ pub struct Config {
     pub agent_process: Option<AgentProcess>,
     /// Port of the listener that is OTLP's alone, if there is one; 0 = any free one.
     pub otlp_port: Option<u16>,
+    /// Hosts and ports of the listener that is for scrapers; none = there is none. Port 0 = any free one.
+    pub metrics_bind: Vec<(String, u16)>,
     /// Names that a Host header may have.
     pub allowed_hosts: Vec<String>,
     /// The gateway's log that is followed, if one is: a directory, or a file, in whose name [`DATE`] may stand.

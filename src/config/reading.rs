@@ -1,6 +1,6 @@
 //! From variables to a [`Config`]: what each may be, and every fault that can be found.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,7 @@ impl Reading<'_> {
     fn config(&mut self) -> Option<Config> {
         let port = self.number("TRACE_PORT", 9090, 0, 65_535, "a port from 1 to 65535, or 0 for any free one");
         let otlp_port = self.otlp_port(port);
+        let metrics_bind = self.metrics_bind(port, otlp_port);
         let token = self.secret("TRACE_TOKEN");
         let bind = self.bind(token.is_some());
         let db_path = self.db_path();
@@ -119,6 +120,7 @@ impl Reading<'_> {
             agent_grace,
             agent_process,
             otlp_port,
+            metrics_bind,
             allowed_hosts,
             openclaw_log,
             log_format,
@@ -186,6 +188,28 @@ impl Reading<'_> {
             ));
         }
         is_name.then_some(AgentProcess::Name(text))
+    }
+
+    fn metrics_bind(&mut self, port: u64, otlp_port: Option<u16>) -> Vec<(String, u16)> {
+        const NAME: &str = "TRACE_METRICS_BIND";
+        let list = self.list(NAME);
+        if list == ["off"] {
+            return Vec::new();
+        }
+        let mut places = Vec::new();
+        for text in list {
+            let Some((host, of_metrics)) = host_and_port(&text) else {
+                let wanted = "expected off, or IP addresses and host names with a port ([::]:9091, 127.0.0.1:9091)";
+                self.faults.push(format!("{NAME}: {wanted}, got {text:?}"));
+                continue;
+            };
+            let others = [("TRACE_PORT", port), ("TRACE_OTLP_PORT", otlp_port.map_or(0, u64::from))];
+            for (other, _) in others.into_iter().filter(|(_, port)| *port != 0 && *port == u64::from(of_metrics)) {
+                self.faults.push(format!("{NAME}: expected another port than {other}, got {of_metrics} twice"));
+            }
+            places.push((host.to_owned(), of_metrics));
+        }
+        places
     }
 
     fn openclaw_log(&mut self) -> Option<PathBuf> {
@@ -482,6 +506,16 @@ pub fn check_endpoint(url: &str) -> Result<(), &'static str> {
 /// there is no `/etc/hosts`, as in an image with nothing but the program, a DNS server would answer what it likes.
 pub fn is_localhost(host: &str) -> bool {
     host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case("localhost")
+}
+
+/// `127.0.0.1:9091`, `[::]:9091`, `localhost:9091`: an address of version 6 without its brackets.
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').filter(|host| host.parse::<Ipv6Addr>().is_ok())?,
+        None => Some(host).filter(|host| host.parse::<Ipv4Addr>().is_ok() || is_host_name(host))?,
+    };
+    Some((host, port.parse().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit()))?))
 }
 
 fn is_host_name(text: &str) -> bool {

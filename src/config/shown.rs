@@ -50,6 +50,10 @@ impl Config {
                 Some(AgentProcess::Name(name)) => name.clone(),
             },
             "TRACE_OTLP_PORT" => self.otlp_port.map_or("off".to_owned(), |port| port.to_string()),
+            "TRACE_METRICS_BIND" if self.metrics_bind.is_empty() => "off".to_owned(),
+            "TRACE_METRICS_BIND" => {
+                self.metrics_bind.iter().map(|(host, port)| shown_place(host, *port)).collect::<Vec<_>>().join(",")
+            }
             "TRACE_ALLOWED_HOSTS" if self.allowed_hosts.is_empty() => none(),
             "TRACE_ALLOWED_HOSTS" => self.allowed_hosts.join(","),
             "TRACE_OPENCLAW_LOG" => {
@@ -93,6 +97,11 @@ pub fn shown_duration(duration: Duration) -> String {
         }
     }
     if ms == 0 { "0s".to_owned() } else { format!("{ms}ms") }
+}
+
+/// `[::]:9091`, `localhost:9091`
+fn shown_place(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn shown_secret(secret: Option<&Secret>) -> String {

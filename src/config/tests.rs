@@ -139,6 +139,29 @@ fn a_second_port_is_another_than_the_first() {
 }
 
 #[test]
+fn a_listener_for_scrapers_has_addresses_with_ports_of_its_own() {
+    let of = |value| read(&[("TRACE_METRICS_BIND", value)]).unwrap();
+    let places = |value: &str| {
+        let bind = read(&[("TRACE_METRICS_BIND", value)]).unwrap().metrics_bind;
+        bind.into_iter().map(|(host, port)| format!("{host} {port}")).collect::<Vec<_>>()
+    };
+    assert_eq!((of("").metrics_bind, of("off").metrics_bind), (Vec::new(), Vec::new()));
+    assert_eq!(places("[::]:9091"), [":: 9091"]);
+    assert_eq!(places("127.0.0.1:0, fly-local-6pn:9091"), ["127.0.0.1 0", "fly-local-6pn 9091"]);
+    let shown = of("[::1]:9091,localhost:9092").effective();
+    assert!(shown.contains(&("TRACE_METRICS_BIND", "[::1]:9091,localhost:9092".to_owned())), "{shown:?}");
+    for bad in ["9091", ":9091", "::1:9091", "[::1]", "127.0.0.1", "127.0.0.1:", "a:+1", "a:65536", "[a]:1", "a b:1"] {
+        let told = faults(&[("TRACE_METRICS_BIND", bad)]);
+        let wanted = "expected off, or IP addresses and host names with a port ([::]:9091, 127.0.0.1:9091)";
+        assert_eq!(told, [format!("TRACE_METRICS_BIND: {wanted}, got {bad:?}")]);
+    }
+    let both = faults(&[("TRACE_METRICS_BIND", "[::]:9090,[::]:4318"), ("TRACE_OTLP_PORT", "4318")]);
+    let twice = |other, port| format!("TRACE_METRICS_BIND: expected another port than {other}, got {port} twice");
+    assert_eq!(both, [twice("TRACE_PORT", 9090), twice("TRACE_OTLP_PORT", 4318)]);
+    assert!(read(&[("TRACE_METRICS_BIND", "127.0.0.1:0"), ("TRACE_PORT", "0"), ("TRACE_OTLP_PORT", "0")]).is_ok());
+}
+
+#[test]
 fn prices_are_compiled_in_or_from_a_file_whose_faults_are_told_with_their_places() {
     let table = |value| read(&[("TRACE_PRICES_FILE", value)]).unwrap().prices.table;
     assert_eq!(*table("embedded"), Prices::embedded());

@@ -10,15 +10,19 @@ use super::fault;
 use crate::clock::{day_start, day_utc, rfc3339_utc};
 use crate::event::{PicoUsd, Table};
 use crate::exchange::Response;
-use crate::stats::{Ledger, LogStats, Pruned, PushReport, Refusal, Stats, StoreReport, StoreState, TableRows};
+use crate::stats::{
+    BODIES_FULL, Ledger, LogStats, Pruned, PushReport, Refusal, Stats, StoreReport, StoreState, TableRows,
+};
 use crate::summary::{DayBudget, ServiceCoverage};
 
-/// Why a POST would be refused now although the queue would take its events.
-const BODIES_FULL: &str = "bodies_full";
+/// Why a POST would be refused now, if it would.
+pub(super) fn refusing<C>(app: &App<C>, budget: &Budget) -> Option<&'static str> {
+    app.queue.refusing().map(Refusal::name).or((!budget.has_room()).then_some(BODIES_FULL))
+}
 
 /// 200, or 503 with the same body when a POST would be refused now.
 pub(super) fn answer<C>(app: &App<C>, budget: &Budget) -> Response {
-    let refusing = app.queue.refusing().map(Refusal::name).or((!budget.has_room()).then_some(BODIES_FULL));
+    let refusing = refusing(app, budget);
     let stats = &app.stats;
     let database = Database::of(&stats.store());
     let push = Push::of(&stats.push());

@@ -15,6 +15,7 @@ mod head;
 mod health;
 mod ingest;
 mod limits;
+mod metrics;
 mod routes;
 mod signal;
 mod summary;

@@ -9,7 +9,7 @@ use super::fault::{Dialect, Fault};
 use super::head::{Expect, Framing, Head};
 use super::ingest;
 use super::limits::Limits;
-use super::{App, gzip, health, signal, summary};
+use super::{App, gzip, health, metrics, signal, summary};
 use crate::config::is_localhost;
 use crate::event::Table;
 use crate::exchange::{Method, Request, Response, media_type};
@@ -44,6 +44,8 @@ pub enum Takes {
     Everything,
     /// OTLP at the paths that OTLP gives it, and /health: what an exporter finds at the port that is OTLP's own.
     Otlp,
+    /// /metrics and /health, for whoever comes: a scraper asks by whatever name it has for us, and has no token.
+    Metrics,
 }
 
 /// What is behind a path.
@@ -60,6 +62,8 @@ enum Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
     Health,
+    Metrics,
+    DebugStats,
     OpenApi,
     Summary,
 }
@@ -87,14 +91,18 @@ pub(super) fn admit<C>(
     let place = match takes {
         Takes::Everything => place(head.path()),
         Takes::Otlp => otlp_place(head.path()),
+        Takes::Metrics => metrics_place(head.path()),
     };
     let media = media_type(head.header("content-type").unwrap_or_default());
     let dialect = dialect(takes, place, &media);
     let refused = |fault| (fault, dialect);
-    check_hosts(head, &app.config.allowed_hosts).map_err(refused)?;
+    if takes != Takes::Metrics {
+        check_hosts(head, &app.config.allowed_hosts).map_err(refused)?;
+    }
     let place = place.ok_or_else(|| refused(Fault::new(404, "there is nothing at this path")))?;
     check_method(head.method, place).map_err(refused)?;
-    if place != Place::Page(Page::Health) && !is_authorized(head, app) {
+    let is_open = place == Place::Page(Page::Health) || takes == Takes::Metrics;
+    if !is_open && !is_authorized(head, app) {
         return Err(refused(Fault::new(401, "expected the Authorization header \"Bearer <TRACE_TOKEN>\"")));
     }
     if head.expect == Expect::Unknown {
@@ -141,6 +149,8 @@ pub(super) async fn answer<C>(
     }
     match admitted.route {
         Route::Page(Page::Health) => health::answer(app, budget),
+        Route::Page(Page::Metrics) => metrics::metrics(app, budget, hold),
+        Route::Page(Page::DebugStats) => metrics::stats(app, budget, hold),
         Route::Page(Page::OpenApi) => match hold.resize(OPENAPI.len()) {
             Ok(()) => Response::json(200, OPENAPI.to_vec()),
             Err(full) => Fault::from(full).response(Dialect::Native),
@@ -164,6 +174,8 @@ pub(super) async fn answer<C>(
 fn place(path: &str) -> Option<Place> {
     Some(match path {
         "/health" => Place::Page(Page::Health),
+        "/metrics" => Place::Page(Page::Metrics),
+        "/debug/stats" => Place::Page(Page::DebugStats),
         "/openapi.json" => Place::Page(Page::OpenApi),
         "/v1/summary" => Place::Page(Page::Summary),
         "/v1/traces" => Place::Traces,
@@ -183,6 +195,15 @@ fn otlp_place(path: &str) -> Option<Place> {
         "/v1/traces" => Place::Otlp(Signal::Traces),
         "/v1/logs" => Place::Otlp(Signal::Logs),
         "/v1/metrics" => Place::Otlp(Signal::Metrics),
+        _ => return None,
+    })
+}
+
+/// The same at a listener for scrapers.
+fn metrics_place(path: &str) -> Option<Place> {
+    Some(match path {
+        "/health" => Place::Page(Page::Health),
+        "/metrics" => Place::Page(Page::Metrics),
         _ => return None,
     })
 }

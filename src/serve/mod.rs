@@ -75,11 +75,12 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
     let signals = Signals::new()?;
     let clock = Clock::real();
     let stats = Arc::new(Stats::default());
-    let listeners = listen(&config.bind, config.port, "TRACE_PORT")?;
-    let otlp_listeners = match config.otlp_port {
-        Some(port) => listen(&config.bind, port, "TRACE_OTLP_PORT")?,
-        None => Vec::new(),
-    };
+    stats.started_ms.set(clock.now_ms());
+    let at = |port: u16| config.bind.iter().map(move |host| (&**host, port));
+    let listeners = listen(at(config.port), "TRACE_PORT")?;
+    let otlp_listeners = listen(config.otlp_port.into_iter().flat_map(at), "TRACE_OTLP_PORT")?;
+    let of_metrics = config.metrics_bind.iter().map(|(host, port)| (&**host, *port));
+    let metrics_listeners = listen(of_metrics, "TRACE_METRICS_BIND")?;
 
     let writer = Writer::open(store_options(&config), Arc::clone(&stats), clock.clone())?;
     let window = if config.ack == Ack::Stored { Window::AtOnce } else { GATHER };
@@ -100,9 +101,13 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
     for addr in &otlp_addresses {
         log::info!(addr:%; "listening for OTLP alone");
     }
+    for addr in self::addresses(&metrics_listeners)? {
+        log::info!(addr:%; "listening for scrapers alone");
+    }
     let door = |takes| move |listener| Door { listener, takes };
     let doors = listeners.into_iter().map(door(Takes::Everything));
-    let doors = doors.chain(otlp_listeners.into_iter().map(door(Takes::Otlp))).collect();
+    let doors = doors.chain(otlp_listeners.into_iter().map(door(Takes::Otlp)));
+    let doors = doors.chain(metrics_listeners.into_iter().map(door(Takes::Metrics))).collect();
 
     let executor = Rc::new(LocalExecutor::new());
     let Surroundings { notify, run } = surroundings;
@@ -357,10 +362,10 @@ fn store_options(config: &Config) -> Options {
     }
 }
 
-/// Opens a port, which `variable` has named, on every address of `TRACE_BIND`.
-fn listen(bind: &[String], port: u16, variable: &str) -> io::Result<Vec<TcpListener>> {
+/// Opens every place that `variable` has named.
+fn listen<'a>(places: impl Iterator<Item = (&'a str, u16)>, variable: &str) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
-    for host in bind {
+    for (host, port) in places {
         let failed = |error: io::Error| {
             let in_use = error.kind() == io::ErrorKind::AddrInUse;
             let hint = if in_use { format!("; set {variable} to a free port") } else { String::new() };

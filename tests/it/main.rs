@@ -11,6 +11,7 @@ mod cuts;
 mod follow;
 mod http;
 mod localhost;
+mod metrics;
 mod order_of_death;
 mod otlp_differential;
 mod otlp_port;

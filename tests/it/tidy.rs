@@ -1,10 +1,11 @@
 //! The rules of the house that no compiler checks: who may use whom, which crate has which door, and
-//! ([`docs`], [`examples`], [`openapi`], [`fly`], [`nix`]) that the docs, the files for Fly.io and the NixOS module say
+//! ([`docs`], [`examples`], [`metrics`], [`openapi`], [`fly`], [`nix`]) that the docs, the files for Fly.io and the NixOS module say
 //! what the code does.
 
 mod docs;
 mod examples;
 mod fly;
+mod metrics;
 mod nix;
 mod openapi;
 pub mod source;
@@ -20,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["event", "clock"],
     &["stats", "shutdown", "exchange", "space", "malloc", "jsontext", "notify", "link", "price", "redact"],
     &["config"],
-    &["logging", "client", "summary"],
+    &["logging", "client", "summary", "metrics"],
     &["queue", "wire", "otlp"],
     &["store"],
     &["http", "collect", "push", "follow"],

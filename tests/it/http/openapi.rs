@@ -106,6 +106,8 @@ fn every_answer_is_as_the_openapi_file_says() {
         assert_eq!(answer.status, status, "{request}");
         assert_listed(&file, "post", "/v1/events", &answer);
     }
+    let stats = server.ask(format!("GET /debug/stats HTTP/1.1\r\nHost: localhost\r\n{TOKEN}\r\n"));
+    assert_listed(&file, "get", "/debug/stats", &stats);
     let elsewhere = server.ask_otlp("GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(elsewhere.status, 404);
     let health = server.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -33,6 +33,8 @@ pub struct Setup {
     pub limits: Limits,
     pub queue: queue::Limits,
     pub vars: &'static [(&'static str, &'static str)],
+    /// The machine's, unless a test sets it by hand.
+    pub clock: Option<Clock>,
 }
 
 /// A running listener.
@@ -40,6 +42,8 @@ pub struct Server {
     pub addr: SocketAddr,
     /// Of the listener that is OTLP's alone.
     pub otlp_addr: SocketAddr,
+    /// Of the listener for scrapers.
+    pub metrics_addr: SocketAddr,
     pub stats: Arc<Stats>,
     stored: Arc<Mutex<HashSet<EventId>>>,
     gate: Arc<(Mutex<bool>, Condvar)>,
@@ -50,9 +54,9 @@ pub struct Server {
 
 impl Server {
     pub fn start(setup: Setup) -> Server {
-        let listeners =
-            [Takes::Everything, Takes::Otlp].map(|takes| (TcpListener::bind("127.0.0.1:0").unwrap(), takes));
-        let [addr, otlp_addr] = [0, 1].map(|n: usize| listeners[n].0.local_addr().unwrap());
+        let listeners = [Takes::Everything, Takes::Otlp, Takes::Metrics]
+            .map(|takes| (TcpListener::bind("127.0.0.1:0").unwrap(), takes));
+        let [addr, otlp_addr, metrics_addr] = [0, 1, 2].map(|n: usize| listeners[n].0.local_addr().unwrap());
         let stats = Arc::new(Stats::default());
         let (queue, inbox) = queue::<()>(setup.queue, Window::AtOnce, Arc::clone(&stats));
         let stored = Arc::default();
@@ -60,17 +64,13 @@ impl Server {
         let (stop, stopped) = smol::channel::bounded(1);
         let config = Arc::new(config(setup.vars));
         let app = (queue.clone(), Arc::clone(&stats));
+        let clock = setup.clock.unwrap_or_else(Clock::real);
         let serving = thread::spawn(move || {
             let executor = Rc::new(LocalExecutor::new());
             let door = |(listener, takes)| Door { listener: smol::Async::try_from(listener).unwrap().into(), takes };
             let doors = listeners.into_iter().map(door).collect();
-            let app = Rc::new(App {
-                queue: app.0,
-                stats: app.1,
-                clock: Clock::real(),
-                queries: Queries::new("/unused.db".into()),
-                config,
-            });
+            let app =
+                Rc::new(App { queue: app.0, stats: app.1, clock, queries: Queries::new("/unused.db".into()), config });
             let served = serve(doors, app, setup.limits, Rc::clone(&executor), stopped);
             smol::block_on(executor.run(served));
         });
@@ -78,7 +78,17 @@ impl Server {
             let (stored, gate) = (Arc::clone(&stored), Arc::clone(&gate));
             thread::spawn(move || write(&inbox, &stored, &gate))
         };
-        Server { addr, otlp_addr, stats, stored, gate, queue, stop: Some(stop), threads: vec![writing, serving] }
+        Server {
+            addr,
+            otlp_addr,
+            metrics_addr,
+            stats,
+            stored,
+            gate,
+            queue,
+            stop: Some(stop),
+            threads: vec![writing, serving],
+        }
     }
 
     pub fn with_limits(change: impl FnOnce(&mut Limits)) -> Server {
@@ -109,6 +119,13 @@ impl Server {
     /// The same at the listener that is OTLP's alone.
     pub fn ask_otlp(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut client = Server::client_of(self.otlp_addr);
+        client.send(request);
+        client.answer()
+    }
+
+    /// The same at the listener for scrapers.
+    pub fn ask_metrics(&self, request: impl AsRef<[u8]>) -> Answer {
+        let mut client = Server::client_of(self.metrics_addr);
         client.send(request);
         client.answer()
     }

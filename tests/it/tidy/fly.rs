@@ -57,6 +57,18 @@ fn fly_leaves_the_agent_and_the_sidecar_the_time_to_stop() {
 }
 
 #[test]
+fn fly_scrapes_and_checks_the_port_that_asks_for_no_token() {
+    let Some(fly) = fly_toml() else { return };
+    let config = config(&fly["env"]);
+    let [(host, port)] = &config.metrics_bind[..] else { panic!("one place: {:?}", config.metrics_bind) };
+    assert_eq!(host, "::", "the private network has addresses of version 6");
+    assert_eq!((&fly["metrics"]["port"], &fly["metrics"]["path"]), (&(*port).into(), &"/metrics".into()));
+    let check = &fly["checks"]["sidecar"];
+    assert_eq!((&check["port"], &check["path"]), (&(*port).into(), &"/health".into()));
+    assert_ne!(fly["http_service"]["internal_port"], Value::from(*port), "nobody else reaches it");
+}
+
+#[test]
 fn both_images_for_fly_start_the_agent_with_the_command_of_fly_toml() {
     let Some(fly) = fly_toml() else { return };
     let started: Vec<&str> = fly["processes"]["app"].as_str().unwrap().split(' ').collect();

@@ -1,0 +1,165 @@
+//! Who may ask, where, and that the real program answers what its `/health` says.
+
+use crate::support::client::Client;
+use crate::support::dir::TempDir;
+use crate::support::server::{Server, Setup};
+use crate::support::sidecar::{NO_SAMPLES, Sidecar, run, until};
+
+use super::shown::{Family, read};
+
+fn get(path: &str, host: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n")
+}
+
+fn sum(families: &[Family], name: &str, label: Option<(&str, &str)>) -> f64 {
+    let family = families.iter().find(|family| family.name == name).unwrap();
+    let is_wanted = |labels: &std::collections::BTreeMap<String, String>| {
+        label.is_none_or(|(name, value)| labels.get(name).is_some_and(|text| text == value))
+    };
+    let values = family.samples.iter().filter(|sample| is_wanted(&sample.labels));
+    values.map(|sample| sample.value.parse::<f64>().unwrap()).sum()
+}
+
+#[test]
+fn both_pages_need_the_token_at_the_first_port_and_answer_head() {
+    let server = Server::start(Setup { vars: &[("TRACE_TOKEN", "secret")], ..Setup::default() });
+    const TOKEN: &str = "Authorization: Bearer secret\r\n";
+    for (path, media) in
+        [("/metrics", "text/plain; version=0.0.4; charset=utf-8"), ("/debug/stats", "application/json")]
+    {
+        assert_eq!(server.ask(get(path, "localhost", "")).status, 401);
+        assert_eq!(server.ask(get(path, "evil.example", TOKEN)).status, 403);
+        let answer = server.ask(get(path, "localhost", TOKEN));
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(media)));
+        let mut client = server.client();
+        client.send(get(path, "localhost", TOKEN).replace("GET", "HEAD"));
+        let head = client.head();
+        assert!(head.status == 200 && head.header("content-length").unwrap().parse::<usize>().unwrap() > 1000);
+        client.send(get(path, "localhost", TOKEN));
+        assert_eq!(client.answer().status, 200, "HEAD had no body");
+        let post = server.ask(get(path, "localhost", TOKEN).replace("GET", "POST"));
+        assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
+        assert_eq!(server.ask_otlp(get(path, "localhost", TOKEN)).status, 404);
+    }
+}
+
+#[test]
+fn the_port_for_scrapers_has_two_pages_for_whoever_asks_and_nothing_else() {
+    let server = Server::start(Setup { vars: &[("TRACE_TOKEN", "secret")], ..Setup::default() });
+    let ask = |request: String| server.ask_metrics(request);
+    for host in ["localhost", "fdaa-app.vm.my-app.internal:9091", "[fdaa::1]:9091", "example.org"] {
+        assert_eq!(ask(get("/metrics", host, "")).status, 200, "{host}");
+        assert_eq!(ask(get("/health", host, "Origin: http://example.org\r\n")).status, 200, "{host}");
+    }
+    for path in ["/", "/debug/stats", "/openapi.json", "/v1/summary", "/v1/traces", "/v1/metrics", "/metrics/"] {
+        assert_eq!(ask(get(path, "localhost", "Authorization: Bearer secret\r\n")).status, 404, "{path}");
+    }
+    let post = "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"name\":\"a\"}";
+    assert_eq!(ask(post.to_owned()).status, 404);
+    for path in ["/metrics", "/health"] {
+        let post = ask(get(path, "a", "").replace("GET", "POST"));
+        assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
+    }
+    assert_eq!(server.stored(), 0);
+}
+
+#[test]
+fn a_page_that_nobody_reads_takes_of_the_memory_for_bodies() {
+    let server = Server::with_limits(|limits| limits.bodies_bytes_max = 5000);
+    for path in ["/metrics", "/debug/stats"] {
+        let answer = server.ask(get(path, "localhost", ""));
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{path}");
+    }
+}
+
+#[test]
+fn metrics_say_what_health_says_and_what_was_posted() {
+    let dir = TempDir::new("metrics");
+    let db = dir.join("trace.db");
+    let env = [("TRACE_METRICS_INTERVAL", "1s"), ("TRACE_METRICS_BIND", "127.0.0.1:0")];
+    let sidecar = Sidecar::start(&db, &env);
+    let line = sidecar.wait_line("listening for scrapers alone");
+    let mut scraper = Client::connect(line.split_once("addr=").unwrap().1.parse().unwrap()).unwrap();
+    let call = r#"{"trace_id": "018f3b1e-7c00-7000-8000-000000000001", "provider": "p", "model": "m", "input_tokens": 5,
+                  "cost_usd": 0.5, "latency_ms": 700, "ttft_ms": 20}"#;
+    let odd = r#"{"model": "a\"b\\c\nd", "output_tokens": 7, "status": "error"}"#;
+    let mut client = sidecar.client();
+    let mut post = |path: &str, body: &str| client.post(path, "application/json", body.as_bytes()).unwrap().status;
+    assert_eq!(post("/v1/traces", &format!("[{call}, {odd}, {call}]")), 202);
+    assert_eq!(post("/v1/traces", call), 202);
+    assert_eq!(post("/v1/traces", r#"{"model": "bad", "input_tokens": -1}"#), 400);
+    assert_eq!(post("/v1/errors", r#"{"message": "it broke", "severity": "fatal", "component": "db"}"#), 202);
+    sidecar.wait_health("two samples", |_, health| {
+        health["database"]["rows"]["system_metrics"]["stored"].as_i64().unwrap() > 1
+    });
+    // A sample may come between the two questions.
+    let mut fetch = |path: &str| scraper.fetch(path).unwrap();
+    let (families, health) = crate::support::sidecar::wait_until("the same at both", || {
+        let before = fetch("/health").json();
+        let text = String::from_utf8(fetch("/metrics").body).unwrap();
+        let health = fetch("/health").json();
+        (before["events"] == health["events"]).then(|| (read(&text), health))
+    });
+    for (name, value) in [
+        ("offered", &health["events"]["offered"]),
+        ("stored", &health["events"]["stored"]),
+        ("duplicate", &health["events"]["duplicate"]),
+        ("invalid", &health["events"]["invalid"]),
+        ("ignored", &health["events"]["ignored"]),
+    ] {
+        let name = format!("openclaw_trace_events_{name}_total");
+        assert_eq!(sum(&families, &name, None), value.as_f64().unwrap(), "{name}");
+    }
+    assert_eq!(sum(&families, "openclaw_trace_events_duplicate_total", None), 2.0);
+    let calls = |label| sum(&families, "openclaw_trace_llm_calls_total", Some(label));
+    assert_eq!((calls(("model", "m")), calls(("model", "a\"b\\c\nd")), calls(("model", "bad"))), (1.0, 1.0, 0.0));
+    assert_eq!((calls(("provider", "(none)")), calls(("status", "error"))), (1.0, 1.0));
+    assert_eq!(sum(&families, "openclaw_trace_llm_cost_usd_total", None), 0.5);
+    assert_eq!(sum(&families, "openclaw_trace_llm_unpriced_calls_total", None), 1.0);
+    assert_eq!(sum(&families, "openclaw_trace_error_events_total", Some(("severity", "fatal"))), 1.0);
+    assert_eq!(sum(&families, "openclaw_trace_spend_today_usd", None), health["spend"]["cost_usd"].as_f64().unwrap());
+    for family in families.iter().filter(|family| family.name.starts_with("process_")) {
+        assert!(sum(&families, &family.name, None) >= 0.0 && family.samples.len() == 1, "{family:?}");
+    }
+    assert!(sum(&families, "openclaw_trace_container_sample_interval_seconds", None) >= 0.9);
+    assert!(sum(&families, "openclaw_trace_queue_events_limit", None) > 1.0);
+    assert!(sum(&families, "openclaw_trace_http_connections_limit", None) > 1.0);
+    assert_eq!(sum(&families, "openclaw_trace_push_enabled", None), 0.0);
+    let sum_of_codes = sum(&families, "openclaw_trace_http_requests_total", None);
+    assert!(sum_of_codes >= 6.0 && sum_of_codes < health["http"]["requests"].as_f64().unwrap(), "{sum_of_codes}");
+    sidecar.stop();
+}
+
+#[test]
+fn the_backlog_has_the_age_of_its_oldest_row_until_the_remote_has_it() {
+    let dir = TempDir::new("metrics-backlog");
+    let refusing = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", refusing.local_addr().unwrap());
+    drop(refusing);
+    let env = [NO_SAMPLES, ("TRACE_PUSH_ENDPOINT", url.as_str()), ("TRACE_PUSH_INTERVAL", "1s")];
+    let sidecar = Sidecar::start(&dir.join("trace.db"), &env);
+    let age = || {
+        let text = String::from_utf8(sidecar.client().fetch("/metrics").unwrap().body).unwrap();
+        let families = read(&text);
+        let unsynced = sum(&families, "openclaw_trace_db_rows_unsynced", None);
+        (sum(&families, "openclaw_trace_push_backlog_age_seconds", None), unsynced)
+    };
+    assert_eq!(age(), (0.0, 0.0));
+    sidecar.client().post("/v1/events", "application/json", br#"{"name": "a"}"#).unwrap();
+    until("a backlog of some age", || matches!(age(), (age, 1.0) if age > 0.05));
+    let first = age().0;
+    until("it is older", || age().0 > first);
+    drop(sidecar);
+}
+
+#[test]
+fn a_place_for_scrapers_that_is_taken_is_a_fault_that_names_it() {
+    let dir = TempDir::new("metrics-faults");
+    let db = dir.join("trace.db");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = taken.local_addr().unwrap().to_string();
+    let env = [("TRACE_DB_PATH", db.to_str().unwrap()), ("TRACE_PORT", "0"), ("TRACE_METRICS_BIND", &place)];
+    let refused = run(&["serve"], &env);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("set TRACE_METRICS_BIND to a free port"), "{refused:?}");
+}
