@@ -7,24 +7,34 @@ use serde::Serialize;
 use super::App;
 use super::budget::Budget;
 use super::fault;
+use super::limits::Limits;
 use crate::clock::{day_start, day_utc, rfc3339_utc};
+use crate::config::Ack;
 use crate::event::{PicoUsd, Table};
 use crate::exchange::Response;
 use crate::stats::{
-    BODIES_FULL, Ledger, LogStats, Pruned, PushReport, Refusal, Stats, StoreReport, StoreState, TableRows,
+    BODIES_FULL, Busy, Ledger, LogStats, Pruned, PushReport, Refusal, Stats, StoreReport, StoreState, TableRows,
+    WRITER_STUCK,
 };
 use crate::summary::{DayBudget, ServiceCoverage};
 
 /// Why a POST would be refused now, if it would.
-pub(super) fn refusing<C>(app: &App<C>, budget: &Budget) -> Option<&'static str> {
-    app.queue.refusing().map(Refusal::name).or((!budget.has_room()).then_some(BODIES_FULL))
+pub(super) fn refusing<C>(app: &App<C>, limits: &Limits, budget: &Budget) -> Option<&'static str> {
+    // Who waits for the commit is told no later than that it did not come in time.
+    let is_stuck = || app.config.ack == Ack::Stored && busy(app).is_stuck() && busy(app).time >= limits.answer;
+    let refused = app.queue.refusing().map(Refusal::name);
+    refused.or((!budget.has_room()).then_some(BODIES_FULL)).or_else(|| is_stuck().then_some(WRITER_STUCK))
+}
+
+fn busy<C>(app: &App<C>) -> Busy {
+    app.stats.writer.busy(app.clock.uptime())
 }
 
 /// 200, or 503 with the same body when a POST would be refused now.
-pub(super) fn answer<C>(app: &App<C>, budget: &Budget) -> Response {
-    let refusing = refusing(app, budget);
+pub(super) fn answer<C>(app: &App<C>, limits: &Limits, budget: &Budget) -> Response {
+    let refusing = refusing(app, limits, budget);
     let stats = &app.stats;
-    let database = Database::of(&stats.store());
+    let database = Database::of(&stats.store(), busy(app));
     let push = Push::of(&stats.push());
     let day_ms = day_start(app.clock.now_ms());
     let spend = Spend::of(&stats.store(), day_ms);
@@ -92,10 +102,18 @@ struct Database {
     errors: u64,
     incidents: Vec<String>,
     rows: BTreeMap<&'static str, Rows>,
+    writer: Writer,
+}
+
+#[derive(Serialize)]
+struct Writer {
+    at: &'static str,
+    busy_ms: u64,
+    stuck: bool,
 }
 
 impl Database {
-    fn of(store: &StoreReport) -> Database {
+    fn of(store: &StoreReport, busy: Busy) -> Database {
         let (state, reason, since) = match &store.state {
             StoreState::Ok => ("ok", None, None),
             StoreState::Refusing { refusal, reason, since_ms } => {
@@ -116,6 +134,7 @@ impl Database {
             errors: store.errors,
             incidents: store.incidents.clone(),
             rows: Table::ALL.into_iter().map(|t| (t.name(), Rows::of(&store.rows[t.index()]))).collect(),
+            writer: Writer { at: busy.at.name(), busy_ms: busy.time.as_millis() as u64, stuck: busy.is_stuck() },
         }
     }
 }

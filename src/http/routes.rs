@@ -148,9 +148,9 @@ pub(super) async fn answer<C>(
         return unsupported(dialect, "").response(dialect);
     }
     match admitted.route {
-        Route::Page(Page::Health) => health::answer(app, budget),
-        Route::Page(Page::Metrics) => metrics::metrics(app, budget, hold),
-        Route::Page(Page::DebugStats) => metrics::stats(app, budget, hold),
+        Route::Page(Page::Health) => health::answer(app, limits, budget),
+        Route::Page(Page::Metrics) => metrics::metrics(app, limits, budget, hold),
+        Route::Page(Page::DebugStats) => metrics::stats(app, limits, budget, hold),
         Route::Page(Page::OpenApi) => match hold.resize(OPENAPI.len()) {
             Ok(()) => Response::json(200, OPENAPI.to_vec()),
             Err(full) => Fault::from(full).response(Dialect::Native),

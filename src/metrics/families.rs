@@ -5,7 +5,7 @@ use crate::clock::day_start;
 use crate::event::{Coverage, Severity, Status, Table};
 use crate::stats::{
     BODIES_FULL, COMMIT_US, Durations, GAUGES, LATENCY_MS, Measure, Pruned, Refusal, SUMS, Sampled, Stats, TOKENS,
-    TTFT_MS,
+    TTFT_MS, WRITER_STUCK,
 };
 
 /// Writes every family.
@@ -141,7 +141,7 @@ fn events(facts: &Facts<'_>, to: &mut Families<'_>) {
         names.add(&[("name", &name)], count);
     }
     let mut refusing = to.gauges("openclaw_trace_refusing", "Whether a POST would be refused now, and why.");
-    for word in Refusal::ALL.map(Refusal::name).into_iter().chain([BODIES_FULL]) {
+    for word in Refusal::ALL.map(Refusal::name).into_iter().chain([BODIES_FULL, WRITER_STUCK]) {
         refusing.add(&[("reason", word)], facts.refusing == Some(word));
     }
 }

@@ -5,6 +5,7 @@
 
 mod asked;
 mod budget;
+mod watchdog;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -178,6 +179,8 @@ impl Sidecar {
         let http = self.executor.spawn(http);
         let collecting = self.executor.spawn(self.collect(collect_stop.token()));
         let budget = self.config.budget_day.map(|limit| self.executor.spawn(self.watch(limit, collect_stop.token())));
+        let watching =
+            self.executor.spawn(watchdog::run(Arc::clone(&self.stats), self.clock.clone(), collect_stop.token()));
         let following = self.executor.spawn(self.follow(follow_stop.token()));
         let pusher = self.pusher();
         let pushing = self.executor.spawn(push(pusher.clone(), push_stop.token()));
@@ -217,6 +220,7 @@ impl Sidecar {
             if let Some(budget) = budget {
                 for_queue.bound("budget", budget).await;
             }
+            for_queue.bound("watchdog", watching).await;
             follow_stop.now();
             for_queue.less(for_queue.left() / 2).bound("gateway log", following).await;
             push_stop.now();

@@ -49,7 +49,7 @@ fn values_are_what_was_counted_in_base_units() {
         ("openclaw_trace_events_stored_total", &[], "3"),
         ("openclaw_trace_events_refused_total", &[("reason", "store_full")], "1"),
         ("openclaw_trace_events_in_flight", &[], "2"),
-        ("openclaw_trace_refusing", &[("reason", "bodies_full")], "0"),
+        ("openclaw_trace_refusing", &[("reason", "writer_stuck")], "0"),
         ("openclaw_trace_signal_last_received_timestamp_seconds", &[], "1795458732"),
         ("openclaw_trace_llm_calls_total", &[model, ("status", "timeout")], "3"),
         ("openclaw_trace_llm_tokens_total", &[model, ("type", "cache_write")], "40"),
