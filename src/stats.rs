@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use calls::{CallCounts, Durations, ErrorCounts, Gains, LATENCY_MS, Named, TOKENS, TTFT_MS};
-pub use sample::{GAUGES, Measure, SUMS, Sampled};
+pub use sample::{GAUGES, Measure, SOCKETS, SUMS, Sampled};
 pub use work::{Busy, STUCK_AFTER, Work, WriterStats};
 
 use crate::clock::day_start;

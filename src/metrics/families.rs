@@ -4,8 +4,8 @@ use super::{Facts, Kind, Number, Sink};
 use crate::clock::day_start;
 use crate::event::{Coverage, Severity, Status, Table};
 use crate::stats::{
-    BODIES_FULL, COMMIT_US, Durations, GAUGES, LATENCY_MS, Measure, Pruned, Refusal, SUMS, Sampled, Stats, TOKENS,
-    TTFT_MS, WRITER_STUCK,
+    BODIES_FULL, COMMIT_US, Durations, GAUGES, LATENCY_MS, Measure, Pruned, Refusal, SOCKETS, SUMS, Sampled, Stats,
+    TOKENS, TTFT_MS, WRITER_STUCK,
 };
 
 /// Writes every family.
@@ -406,6 +406,10 @@ fn container(sampled: &Sampled, to: &mut Families<'_>) {
     };
     for measure in GAUGES {
         one(to, Kind::Gauge, measure, newest.and_then(measure.value));
+    }
+    let mut sockets = to.gauges("openclaw_trace_container_tcp_connections", "TCP sockets that we can see, by state.");
+    for ((state, _), count) in SOCKETS.iter().zip(sampled.sockets) {
+        count.into_iter().for_each(|count| sockets.real(&[("state", state)], count as f64));
     }
     for (measure, sum) in SUMS.iter().zip(sampled.sums) {
         one(to, Kind::Counter, measure, sum);

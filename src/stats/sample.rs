@@ -1,6 +1,6 @@
 //! The newest sample of the container, and what the intervals of all of them come to.
 //!
-//! The two tables are what `/metrics` shows of a sample: a new field of [`SystemMetric`] is one more line.
+//! The tables are what `/metrics` shows of a sample: a new field of [`SystemMetric`] is one more line.
 
 use crate::event::SystemMetric;
 
@@ -49,6 +49,11 @@ pub const GAUGES: &[Measure] = &[
         "Memory that cannot be reclaimed at once, of the limit.",
         |m| ratio(m.memory_percent),
     ),
+    measure(
+        "openclaw_trace_container_memory_working_set_bytes",
+        "Memory that is charged to the container and cannot be reclaimed at once.",
+        |m| whole(m.memory_working_set_bytes),
+    ),
     measure("openclaw_trace_container_memory_rss_bytes", "Anonymous memory.", |m| whole(m.memory_rss_bytes)),
     measure("openclaw_trace_container_swap_used_bytes", "Swap in use.", |m| whole(m.swap_used_bytes)),
     of_disk("openclaw_trace_container_disk_size_bytes", "Size of the volume that the database is on.", |m| {
@@ -59,21 +64,74 @@ pub const GAUGES: &[Measure] = &[
     of_disk("openclaw_trace_container_disk_usage_ratio", "Used of what can be used, as df shows it.", |m| {
         ratio(m.disk_percent)
     }),
+    of_disk("openclaw_trace_container_disk_inodes", "Inodes of the volume.", |m| whole(m.disk_inodes_total)),
+    of_disk("openclaw_trace_container_disk_inodes_free", "Those of them that are free for us.", |m| {
+        whole(m.disk_inodes_free)
+    }),
     measure("openclaw_trace_container_processes", "Processes that we can see.", |m| whole(m.process_count)),
     measure("openclaw_trace_container_threads", "Their threads.", |m| whole(m.thread_count)),
     measure("openclaw_trace_container_zombies", "Processes that are dead and not waited for.", |m| {
         whole(m.zombie_count)
     }),
     measure("openclaw_trace_container_load1", "Load average of one minute.", |m| m.load_1m),
+    measure("openclaw_trace_agent_up", "Whether the process of the agent is there.", |m| m.agent_alive.map(f64::from)),
+    measure("openclaw_trace_agent_resident_memory_bytes", "Memory of the agent and of all that it started.", |m| {
+        whole(m.agent_rss_bytes)
+    }),
+    measure("openclaw_trace_agent_open_fds", "Files and sockets that those have open.", |m| whole(m.agent_fds)),
 ];
 
 /// What a sample says of its interval, added up since the start.
-pub const SUMS: [Measure; 3] = [
+pub const SUMS: [Measure; 17] = [
+    measure("openclaw_trace_container_cpu_seconds_total", "CPU time used since the first sample.", |m| {
+        used_seconds(m.cpu_cores_used, m.interval_ms)
+    }),
     measure(
         "openclaw_trace_container_cpu_throttled_seconds_total",
         "Time kept waiting by the CPU quota since the first sample.",
         |m| seconds(m.cpu_throttled_ms),
     ),
+    measure(
+        "openclaw_trace_container_cpu_steal_seconds_total",
+        "CPU time that the machine below took since the first sample, of all cores.",
+        |m| seconds(m.cpu_steal_ms),
+    ),
+    measure(
+        "openclaw_trace_container_cpu_pressure_seconds_total",
+        "Time that somebody waited for a CPU since the first sample.",
+        |m| seconds(m.cpu_pressure_ms),
+    ),
+    measure(
+        "openclaw_trace_container_memory_pressure_seconds_total",
+        "Time that somebody waited for memory since the first sample.",
+        |m| seconds(m.memory_pressure_ms),
+    ),
+    measure(
+        "openclaw_trace_container_memory_pressure_full_seconds_total",
+        "Time that everybody waited for memory since the first sample.",
+        |m| seconds(m.memory_pressure_full_ms),
+    ),
+    measure(
+        "openclaw_trace_container_io_pressure_seconds_total",
+        "Time that somebody waited for a disk since the first sample.",
+        |m| seconds(m.io_pressure_ms),
+    ),
+    measure(
+        "openclaw_trace_container_io_pressure_full_seconds_total",
+        "Time that everybody waited for a disk since the first sample.",
+        |m| seconds(m.io_pressure_full_ms),
+    ),
+    measure(
+        "openclaw_trace_container_oom_kills_total",
+        "Processes killed for want of memory since the first sample.",
+        |m| whole(m.oom_kills),
+    ),
+    measure("openclaw_trace_container_io_read_bytes_total", "Bytes read from disks since the first sample.", |m| {
+        whole(m.io_read_bytes)
+    }),
+    measure("openclaw_trace_container_io_written_bytes_total", "Bytes written to disks since the first sample.", |m| {
+        whole(m.io_write_bytes)
+    }),
     measure(
         "openclaw_trace_container_network_receive_bytes_total",
         "Bytes received since the first sample, loopback left out.",
@@ -84,6 +142,38 @@ pub const SUMS: [Measure; 3] = [
         "Bytes sent since the first sample, loopback left out.",
         |m| whole(m.net_tx_bytes),
     ),
+    measure(
+        "openclaw_trace_container_network_receive_errors_total",
+        "Packets received with an error since the first sample, loopback left out.",
+        |m| whole(m.net_rx_errors),
+    ),
+    measure(
+        "openclaw_trace_container_network_transmit_errors_total",
+        "Packets not sent for an error since the first sample, loopback left out.",
+        |m| whole(m.net_tx_errors),
+    ),
+    measure(
+        "openclaw_trace_agent_cpu_seconds_total",
+        "CPU time used by the agent and all that it started since the first sample.",
+        |m| used_seconds(m.agent_cpu_cores_used, m.interval_ms),
+    ),
+    measure(
+        "openclaw_trace_agent_restarts_total",
+        "Times that another process took the agent's place since the first sample.",
+        |m| whole(m.agent_restarts),
+    ),
+];
+
+/// How many of something a sample has counted.
+type Count = fn(&SystemMetric) -> Option<i64>;
+
+/// TCP sockets by state.
+pub const SOCKETS: [(&str, Count); 5] = [
+    ("established", |m| m.tcp_established),
+    ("listen", |m| m.tcp_listen),
+    ("time_wait", |m| m.tcp_time_wait),
+    ("close_wait", |m| m.tcp_close_wait),
+    ("other", |m| m.tcp_other),
 ];
 
 /// What is known of the container.
@@ -91,6 +181,8 @@ pub const SUMS: [Measure; 3] = [
 pub struct Sampled {
     /// The newest sample.
     pub newest: Option<SystemMetric>,
+    /// In the order of [`SOCKETS`], as they were counted last: not every sample does.
+    pub sockets: [Option<i64>; SOCKETS.len()],
     /// In the order of [`SUMS`]; `None` where no sample has said anything.
     pub sums: [Option<f64>; SUMS.len()],
 }
@@ -103,12 +195,19 @@ impl Sampled {
                 *sum = Some(sum.unwrap_or(0.0) + more);
             }
         }
+        for (count, (_, counted)) in self.sockets.iter_mut().zip(SOCKETS) {
+            *count = counted(sample).or(*count);
+        }
         self.newest = Some(sample.clone());
     }
 }
 
 fn seconds(ms: Option<i64>) -> Option<f64> {
     ms.map(|ms| ms as f64 / 1000.0)
+}
+
+fn used_seconds(cores: Option<f64>, interval_ms: Option<i64>) -> Option<f64> {
+    Some(cores? * seconds(interval_ms)?)
 }
 
 fn ratio(percent: Option<f64>) -> Option<f64> {
