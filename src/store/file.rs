@@ -185,6 +185,8 @@ impl Database {
         let mut sizes = rollup::sizes(&conn, options.retention.db_max_bytes).map_err(sqlite)?;
         // Before anybody can remove one: a row that is gone cannot be added any more.
         rollup::catch_up(&mut conn, &mut sizes).map_err(sqlite)?;
+        let mut rooms = Rooms::of_file(options.retention.db_max_bytes);
+        rooms.fit(&conn, now_ms).map_err(sqlite)?;
         let wal_pages = Arc::new(AtomicI64::new(0));
         let told = Arc::clone(&wal_pages);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
@@ -200,7 +202,7 @@ impl Database {
             conn,
             rows,
             sizes,
-            rooms: Rooms::of_file(options.retention.db_max_bytes),
+            rooms,
             wal_pages,
         })
     }
@@ -234,8 +236,8 @@ impl Database {
 
     /// Pages of the file, and those of them that hold nothing.
     pub fn pages(&self) -> rusqlite::Result<(u64, u64)> {
-        let pages = |sql: &str| self.conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
-        Ok((pages("PRAGMA page_count")? as u64, pages("PRAGMA freelist_count")? as u64))
+        let pages: i64 = self.conn.prepare_cached("PRAGMA page_count")?.query_row([], |row| row.get(0))?;
+        Ok((pages as u64, prune::free_pages(&self.conn)?))
     }
 
     /// Moves the log into the file and, if nobody reads, has it deleted when the file is closed.

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::limits::{STEP_PAGES, STEP_ROWS, Which};
+use super::limits::{STEP_ROWS, Which};
 use crate::event::Table;
 use crate::stats::{Pruned, TableRows};
 
@@ -15,6 +15,7 @@ struct Sql {
     count: &'static str,
     count_between: &'static str,
     oldest: &'static str,
+    first: &'static str,
     newest: &'static str,
     remove: &'static str,
 }
@@ -26,18 +27,19 @@ macro_rules! sql_of {
             // These are served by the rowid, from either end.
             count_between: concat!("SELECT count(*) FROM ", $table, " WHERE id > ?1 AND id <= ?2"),
             oldest: concat!(
-                "SELECT received_at FROM ",
+                "SELECT id, received_at FROM ",
                 $table,
                 " WHERE id <= ?1 AND received_at <= ?2 ORDER BY id LIMIT 1"
             ),
+            first: concat!("SELECT id, received_at FROM ", $table, " WHERE id <= ?1 ORDER BY id LIMIT 1"),
             newest: concat!("SELECT received_at FROM ", $table, " ORDER BY id DESC LIMIT 1"),
             remove: concat!(
                 "DELETE FROM ",
                 $table,
-                // Of the first so many rows, no matter how far those lie that are old enough.
+                // Of so many rows from one on, no matter how far those lie that are old enough.
                 " WHERE id IN (SELECT id FROM (SELECT id, received_at FROM ",
                 $table,
-                " WHERE id <= ?1 ORDER BY id LIMIT ?4) WHERE received_at < ?2 LIMIT ?3)"
+                " WHERE id >= ?1 AND id <= ?2 ORDER BY id LIMIT ?5) WHERE received_at < ?3 LIMIT ?4)"
             ),
         }
     };
@@ -86,28 +88,63 @@ pub fn book_stored(conn: &Connection, table: Table, count: i64) -> rusqlite::Res
     Ok(())
 }
 
-/// Arrival of the oldest row among those that may go and arrived until `until_ms`, Unix ms, and its
-/// table. A row from the future (the clock was wrong) is passed over: it must not hide what is old.
-pub fn oldest(conn: &Connection, rows: &Rows, which: Which, until_ms: i64) -> rusqlite::Result<Option<(i64, Table)>> {
-    let (tables, any) = match which {
-        Which::SyncedMetrics => (&METRIC_TABLES[..], false),
-        Which::SyncedEvents => (&EVENT_TABLES[..], false),
-        Which::AnyMetrics => (&METRIC_TABLES[..], true),
-        Which::AnyEvents => (&EVENT_TABLES[..], true),
-    };
-    let mut found: Option<(i64, Table)> = None;
-    for &table in tables {
-        let until = if any { i64::MAX } else { rows[table.index()].synced_id };
-        let mut statement = conn.prepare_cached(sql(table).oldest)?;
-        let mut answer = statement.query([until, until_ms])?;
-        if let Some(row) = answer.next()? {
-            let received: i64 = row.get(0)?;
-            if found.is_none_or(|(oldest, _)| received < oldest) {
-                found = Some((received, table));
-            }
+/// A row that may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Its table.
+    pub table: Table,
+    /// Its id.
+    pub id: i64,
+    /// When it arrived, Unix ms.
+    pub received_ms: i64,
+}
+
+/// The oldest row among those that may go and arrived until `until_ms`, Unix ms. A row from the future (the clock was
+/// wrong) is passed over: it must not hide what is old.
+pub fn oldest(conn: &Connection, rows: &Rows, which: Which, until_ms: i64) -> rusqlite::Result<Option<Found>> {
+    let mut oldest: Option<Found> = None;
+    for &table in tables(which) {
+        let found = find(conn, table, sql(table).oldest, (until_id(rows, which, table), until_ms))?;
+        if found.is_some_and(|found| oldest.is_none_or(|oldest| found.received_ms < oldest.received_ms)) {
+            oldest = found;
         }
     }
-    Ok(found)
+    Ok(oldest)
+}
+
+/// The row among those that may go which goes first where there must be room. Without a search: each table gives up its
+/// first row first. One from the future, by the clock of now, is older than its time says.
+pub fn first(conn: &Connection, rows: &Rows, which: Which, now_ms: i64) -> rusqlite::Result<Option<Found>> {
+    let age = |found: Found| (found.received_ms <= now_ms, found.received_ms);
+    let mut first: Option<Found> = None;
+    for &table in tables(which) {
+        let found = find(conn, table, sql(table).first, [until_id(rows, which, table)])?;
+        if found.is_some_and(|found| first.is_none_or(|first| age(found) < age(first))) {
+            first = found;
+        }
+    }
+    Ok(first)
+}
+
+fn find(conn: &Connection, table: Table, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Option<Found>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut answer = statement.query(params)?;
+    answer.next()?.map(|row| Ok(Found { table, id: row.get(0)?, received_ms: row.get(1)? })).transpose()
+}
+
+fn tables(which: Which) -> &'static [Table] {
+    match which {
+        Which::SyncedMetrics | Which::AnyMetrics => &METRIC_TABLES,
+        Which::SyncedEvents | Which::AnyEvents => &EVENT_TABLES,
+    }
+}
+
+/// The last id of a table that may go.
+fn until_id(rows: &Rows, which: Which, table: Table) -> i64 {
+    match which {
+        Which::SyncedMetrics | Which::SyncedEvents => rows[table.index()].synced_id,
+        Which::AnyMetrics | Which::AnyEvents => i64::MAX,
+    }
 }
 
 /// Arrival of the newest row of all, Unix ms.
@@ -123,43 +160,68 @@ pub fn newest(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     Ok(newest)
 }
 
-/// Removes the oldest rows, at most [`STEP_ROWS`], of the table that has the oldest. Returns how many.
+/// Removes the oldest rows of the table that has the oldest: at most [`STEP_ROWS`], and no more once `pages` have become
+/// free. With `before_ms` only rows that arrived before. Returns how many.
 pub fn remove(
     conn: &mut Connection,
     rows: &mut Rows,
     which: Which,
     before_ms: Option<i64>,
     cause: Pruned,
+    pages: u64,
+    now_ms: i64,
 ) -> rusqlite::Result<usize> {
+    let found = match before_ms {
+        Some(before_ms) => oldest(conn, rows, which, before_ms.saturating_sub(1))?,
+        None => first(conn, rows, which, now_ms)?,
+    };
+    let Some(Found { table, id, .. }) = found else { return Ok(0) };
+    let until = until_id(rows, which, table);
     let before_ms = before_ms.unwrap_or(i64::MAX);
-    let Some((_, table)) = oldest(conn, rows, which, before_ms)? else { return Ok(0) };
-    let any = matches!(which, Which::AnyMetrics | Which::AnyEvents);
-    let until = if any { i64::MAX } else { rows[table.index()].synced_id };
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let params = (until, before_ms, STEP_ROWS as i64, LOOKED_AT_ROWS as i64);
-    let removed = tx.prepare_cached(sql(table).remove)?.execute(params)? as i64;
-    book(&tx, table, cause, removed)?;
+    let free_before = free_pages(&tx)?;
+    let (mut removed, mut freed, mut at_once) = (0, 0, 1);
+    // One row may take as much as thousands of others.
+    while removed < STEP_ROWS && freed < pages {
+        let wanted = at_once.min(STEP_ROWS - removed);
+        let params = (id, until, before_ms, wanted as i64, LOOKED_AT_ROWS as i64);
+        let gone = tx.prepare_cached(sql(table).remove)?.execute(params)?;
+        removed += gone;
+        if gone < wanted {
+            break;
+        }
+        freed = free_pages(&tx)?.saturating_sub(free_before);
+        let left = pages.saturating_sub(freed) as usize;
+        let enough = (left * removed).checked_div(freed as usize).unwrap_or(usize::MAX);
+        at_once = (2 * at_once).min(enough.max(1));
+    }
+    book(&tx, table, cause, removed as i64)?;
     tx.commit()?;
     let account = &mut rows[table.index()];
-    account.present -= removed;
-    account.pruned[cause as usize] += removed;
-    if any {
+    account.present -= removed as i64;
+    account.pruned[cause as usize] += removed as i64;
+    if matches!(which, Which::AnyMetrics | Which::AnyEvents) {
         // Without a synced row left, which is when these are chosen.
-        account.unsynced = (account.unsynced - removed).max(0);
+        account.unsynced = (account.unsynced - removed as i64).max(0);
     }
-    Ok(removed as usize)
+    Ok(removed)
+}
+
+/// Pages that hold nothing.
+pub fn free_pages(conn: &Connection) -> rusqlite::Result<u64> {
+    let pages: i64 = conn.prepare_cached("PRAGMA freelist_count")?.query_row([], |row| row.get(0))?;
+    Ok(pages as u64)
 }
 
 /// Rows that one step looks at for those that are old enough.
 const LOOKED_AT_ROWS: usize = 8 * STEP_ROWS;
 
-/// Gives empty pages back, at most [`STEP_PAGES`]. The file gets shorter at the next checkpoint.
-pub fn give_back(conn: &Connection) -> rusqlite::Result<()> {
-    // One row comes back for each page: the statement must be run to its end.
-    const { assert!(STEP_PAGES == 256, "the pragma takes its number as a literal") };
-    let mut statement = conn.prepare_cached("PRAGMA incremental_vacuum(256)")?;
-    let mut pages = statement.query([])?;
-    while pages.next()?.is_some() {}
+/// Gives so many empty pages back, if there are as many. The file gets shorter at the next checkpoint.
+pub fn give_back(conn: &Connection, pages: u64) -> rusqlite::Result<()> {
+    // A pragma takes no parameters. One row comes back for each page: the statement must be run to its end.
+    let mut statement = conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut given = statement.query([])?;
+    while given.next()?.is_some() {}
     Ok(())
 }
 
@@ -235,7 +297,7 @@ mod tests {
         let conn = empty();
         for table in Table::ALL {
             let sql = sql(table);
-            for text in [sql.oldest, sql.remove, sql.count_between] {
+            for text in [sql.oldest, sql.first, sql.remove, sql.count_between] {
                 let plan = plan_of(&conn, text);
                 assert!(plan.contains("USING INTEGER PRIMARY KEY (rowid"), "{text}: {plan}");
                 assert!(!plan.contains("TEMP B-TREE"), "{text}: {plan}");

@@ -100,7 +100,7 @@ impl Store {
         self.confirm_for(instance_id, cursors)
     }
 
-    fn confirm_for(&self, instance_id: String, cursors: Vec<(Table, i64)>) -> bool {
+    pub fn confirm_for(&self, instance_id: String, cursors: Vec<(Table, i64)>) -> bool {
         let (reply, answer) = smol::channel::bounded(1);
         assert!(self.queue.command(Command::Confirm { instance_id, cursors, reply }));
         answer.recv_blocking().unwrap()
@@ -673,5 +673,170 @@ fn a_position_is_stored_with_its_rows_or_not_at_all() {
         assert_eq!(offer(events, "three"), Outcome::Refused(Refusal::StoreFailing));
         assert_eq!((stored().as_deref(), store.count(Table::CustomEvents)), (Some("two"), before));
     }
+    store.check_laws();
+}
+
+/// What one step gives back, and what the log may be that is not in the file yet.
+const STEP_BYTES: u64 = 1 << 20;
+
+#[test]
+fn a_burst_of_large_requests_neither_outgrows_the_limit_nor_is_refused() {
+    let dir = TempDir::new("burst");
+    let path = dir.join("t.db");
+    let mut options = options(&path);
+    options.retention.db_max_bytes = 16 << 20;
+    let store = Store::open(options);
+    // Each as large as a request may be, and another waits whenever one is stored.
+    const REQUEST_BYTES: usize = 2 << 20;
+    let mut waiting = std::collections::VecDeque::new();
+    for _ in 0..60 {
+        waiting.push_back(store.offer((0..REQUEST_BYTES / 3000).map(|_| event_at(NOW, 2900)).collect()).unwrap());
+        if waiting.len() == 2 {
+            let outcome = smol::block_on(waiting.pop_front().unwrap().settled());
+            assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");
+        }
+        let length = std::fs::metadata(&path).unwrap().len();
+        assert!(length <= (16 << 20) + REQUEST_BYTES as u64 * 3 / 2, "{length} bytes");
+    }
+    store.nudge();
+    until("the file is within its limit", || std::fs::metadata(&path).unwrap().len() <= 16 << 20);
+    assert_eq!(store.stats.ledger().refused_total(), 0);
+    store.check_laws();
+}
+
+#[test]
+fn rows_of_any_size_go_one_step_at_a_time() {
+    let dir = TempDir::new("large-rows");
+    let mut options = options(&dir.join("t.db"));
+    options.retention.db_max_bytes = 8 << 20;
+    let store = Store::open(options);
+    let mut least = u64::MAX;
+    for round in 0..200 {
+        assert!(matches!(store.store(vec![event_at(NOW, 200_000)]), Outcome::Stored { .. }));
+        store.nudge();
+        let report = store.stats.store().clone();
+        assert!(report.file_bytes <= (8 << 20) + STEP_BYTES, "{} bytes", report.file_bytes);
+        if round > 50 {
+            least = least.min(report.file_bytes - report.free_bytes);
+        }
+    }
+    assert!(least >= (8 << 20) - 2 * STEP_BYTES, "only {least} bytes were kept");
+    store.check_laws();
+}
+
+#[test]
+fn a_limit_that_is_lowered_is_reached_in_steps_while_events_are_taken() {
+    let dir = TempDir::new("lower");
+    let path = dir.join("t.db");
+    let mut store = Store::open(options(&path));
+    for _ in 0..80 {
+        store.store((0..100).map(|_| event_at(NOW, 3000)).collect());
+    }
+    store.close();
+    let before = std::fs::metadata(&path).unwrap().len();
+    assert!(before > 24 << 20);
+    let mut options = options(&path);
+    options.retention.db_max_bytes = 4 << 20;
+    let mut store = Store::idle(options).unwrap();
+    let tickets: Vec<Ticket> =
+        (0..20).map(|_| store.offer((0..100).map(|_| event_at(NOW, 3000)).collect()).unwrap()).collect();
+    store.start();
+    let mut last = Vec::new();
+    for ticket in tickets {
+        assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 100, duplicates: 0, ignored: 0 });
+        let length = std::fs::metadata(&path).unwrap().len();
+        assert!(length <= before + 2 * STEP_BYTES, "{length} bytes");
+        last.push(length);
+    }
+    assert!(last.iter().any(|length| *length > 4 << 20), "it was shortened at once: {last:?}");
+    until("the file is within its limit", || std::fs::metadata(&path).unwrap().len() <= 4 << 20);
+    let report = store.stats.store().clone();
+    let used = report.file_bytes - report.free_bytes;
+    assert!(used >= 3 << 20, "only {used} bytes were kept");
+    store.check_laws();
+}
+
+#[test]
+fn many_rows_from_the_future_hide_no_row_that_is_old_and_the_file_stays_within_its_limit() {
+    let dir = TempDir::new("wrong-clock");
+    let path = dir.join("t.db");
+    let mut options = options(&path);
+    options.retention.db_max_bytes = 8 << 20;
+    let store = Store::open(options);
+    let year = 365 * DAY.as_millis() as i64;
+    for _ in 0..10 {
+        store.store((0..600).map(|_| event_at(NOW + year, 0)).collect());
+    }
+    store.store((0..100).map(|_| event()).collect());
+    store.clock.advance(8 * DAY);
+    until("what is old is gone", || {
+        store.nudge();
+        store.count(Table::CustomEvents) == 6000
+    });
+    let later = store.clock.now_ms();
+    for _ in 0..60 {
+        assert!(matches!(store.store((0..100).map(|_| event_at(later, 3000)).collect()), Outcome::Stored { .. }));
+        assert!(std::fs::metadata(&path).unwrap().len() <= (8 << 20) + STEP_BYTES);
+    }
+    // Those from the future were stored first, whatever they say.
+    let account = store.stats.store().rows[Table::CustomEvents.index()];
+    assert!(account.pruned[Pruned::Size as usize] > 6000, "{account:?}");
+    store.check_laws();
+}
+
+#[test]
+fn a_reader_of_an_old_state_costs_the_log_room_and_the_file_is_short_when_it_goes() {
+    let dir = TempDir::new("old-state");
+    let path = dir.join("t.db");
+    let mut options = options(&path);
+    options.retention.db_max_bytes = 8 << 20;
+    let store = Store::open(options);
+    for _ in 0..25 {
+        store.store((0..100).map(|_| event_at(NOW, 3000)).collect());
+    }
+    store.nudge();
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let count = "SELECT count(*) FROM custom_events";
+    let seen: i64 = reader.query_row(count, [], |row| row.get(0)).unwrap();
+    for _ in 0..40 {
+        let outcome = store.store((0..100).map(|_| event_at(NOW, 3000)).collect());
+        assert_eq!(outcome, Outcome::Stored { stored: 100, duplicates: 0, ignored: 0 });
+        let length = |name: &str| std::fs::metadata(dir.join(name)).unwrap().len();
+        assert!(length("t.db") <= (8 << 20) + STEP_BYTES && length("t.db-wal") <= 51 << 20);
+    }
+    assert_eq!(reader.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(), seen);
+    reader.execute_batch("COMMIT").unwrap();
+    store.clock.advance(8 * DAY);
+    until("the file and its log are short", || {
+        store.nudge();
+        store.store(vec![event_at(store.clock.now_ms(), 0)]);
+        let length = |name: &str| std::fs::metadata(dir.join(name)).unwrap().len();
+        length("t.db") <= 3 << 20 && length("t.db-wal") <= 2 << 20
+    });
+    store.check_laws();
+}
+
+#[test]
+fn a_file_that_was_full_takes_events_as_soon_as_the_remote_has_a_row() {
+    let dir = TempDir::new("one-row");
+    let mut options = Options { destination: Some("d".into()), ..options(&dir.join("t.db")) };
+    options.retention.db_max_bytes = 4 << 20;
+    let store = Store::open(options);
+    let fill = || store.store((0..10).map(|_| event_at(NOW, 4000)).collect());
+    while matches!(fill(), Outcome::Stored { .. }) {}
+    assert_eq!(store.queue.refusing(), Some(Refusal::StoreFull));
+    // Much more than what must go for one request: never refused again while there is a row to remove.
+    let all = store.stats.store().rows[Table::CustomEvents.index()].stored;
+    assert!(store.confirm(vec![(Table::CustomEvents, all)]));
+    until("events are taken again", || store.queue.refusing().is_none());
+    let mut stored = 0;
+    while let Outcome::Stored { .. } = fill() {
+        stored += 10;
+        assert!(store.stats.store().file_bytes <= (4 << 20) + STEP_BYTES);
+    }
+    let account = store.stats.store().rows[Table::CustomEvents.index()];
+    assert_eq!(account.present, account.unsynced, "it refused while there was a row to remove");
+    assert!(stored >= 600, "{stored}");
     store.check_laws();
 }

@@ -125,6 +125,18 @@ fn no_task_is_let_go_and_no_file_is_too_long() {
 }
 
 #[test]
+fn nothing_asks_for_a_vacuum_of_the_whole_file() {
+    let mut steps = 0;
+    let schemas = files_below(&root().join("src"), "sql").into_iter().map(|path| fs::read_to_string(path).unwrap());
+    for sql in sources().into_iter().flat_map(|source| source.strings).chain(schemas) {
+        steps += sql.matches("incremental_vacuum").count();
+        let rest = sql.to_lowercase().replace("incremental_vacuum", "").replace("auto_vacuum", "");
+        assert!(!rest.contains("vacuum"), "{sql}");
+    }
+    assert!(steps > 0, "these are not the strings of the program");
+}
+
+#[test]
 fn no_file_names_a_build_machine_and_no_code_ends_in_white_space() {
     let Some(files) = tracked_files() else {
         eprintln!("SKIPPED: this is no git checkout, so nobody knows which files are the repository's");

@@ -64,6 +64,9 @@ macro_rules! sql_of {
 }
 
 impl Side {
+    const ALL: [Side; 5] =
+        [Side::Exporters, Side::UndecidedSums, Side::SpanContext, Side::WaitingCalls, Side::CounterSeries];
+
     fn sql(self) -> Sql {
         match self {
             Side::Exporters => sql_of!("exporters", "exporter"),
@@ -88,22 +91,30 @@ impl Rooms {
     pub fn added(&mut self, conn: &Connection, side: Side, now_ms: i64) -> rusqlite::Result<()> {
         let room = &mut self.0[side as usize];
         room.rows = room.rows.saturating_add(1);
-        if room.rows <= room.rows_max {
-            return Ok(());
-        }
-        let Sql { count, remove } = side.sql();
-        room.rows = conn.prepare_cached(count)?.query_row([], |row| row.get(0))?;
-        if room.rows > room.rows_max {
-            let gone = room.rows - room.rows_max + room.rows_max / GOES;
-            conn.prepare_cached(remove)?.execute([gone, now_ms])?;
-            room.rows -= gone;
-            log::debug!(table:? = side, gone; "what was silent longest is forgotten");
-        }
-        Ok(())
+        if room.rows <= room.rows_max { Ok(()) } else { room.keep(conn, side, now_ms) }
+    }
+
+    /// The file was opened, perhaps with a lower limit than before: what are too many go.
+    pub fn fit(&mut self, conn: &Connection, now_ms: i64) -> rusqlite::Result<()> {
+        Side::ALL.into_iter().try_for_each(|side| self.0[side as usize].keep(conn, side, now_ms))
     }
 
     /// What was written was taken back: nobody knows how many rows there are.
     pub fn recount(&mut self) {
         self.0.iter_mut().for_each(|room| room.rows = i64::MAX);
+    }
+}
+
+impl Room {
+    fn keep(&mut self, conn: &Connection, side: Side, now_ms: i64) -> rusqlite::Result<()> {
+        let Sql { count, remove } = side.sql();
+        self.rows = conn.prepare_cached(count)?.query_row([], |row| row.get(0))?;
+        if self.rows > self.rows_max {
+            let gone = self.rows - self.rows_max + self.rows_max / GOES;
+            conn.prepare_cached(remove)?.execute([gone, now_ms])?;
+            self.rows -= gone;
+            log::debug!(table:? = side, gone; "what was silent longest is forgotten");
+        }
+        Ok(())
     }
 }

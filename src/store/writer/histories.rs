@@ -20,7 +20,7 @@ use crate::queue::{Batch, Inbox, Limits, Offer, Queue, Window, queue};
 use crate::stats::{CallCounts, Gains, Pruned, Stats};
 use crate::store::file::{Database, Options};
 use crate::store::insert::Inserts;
-use crate::store::limits::Which;
+use crate::store::limits::{STEP_PAGES, Which};
 use crate::store::{notes, prune, rollup};
 
 const START_MS: i64 = 1_795_000_000_000;
@@ -379,7 +379,8 @@ impl History {
         let database = self.database.as_mut().unwrap();
         let before_ms = self.now_ms - self.random.i64(0..4 * HOUR_MS);
         let (conn, rows) = (&mut database.conn, &mut database.rows);
-        let removed = prune::remove(conn, rows, Which::AnyEvents, Some(before_ms), Pruned::Age).unwrap();
+        let removed =
+            prune::remove(conn, rows, Which::AnyEvents, Some(before_ms), Pruned::Age, STEP_PAGES, self.now_ms).unwrap();
         self.happened.removed += removed as u64;
         let mut statement = conn.prepare("SELECT trace_id FROM llm_traces").unwrap();
         let present = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();

@@ -7,14 +7,10 @@ use crate::clock::rfc3339_utc;
 use crate::space::{Space, directory_of};
 use crate::stats::Pruned;
 use crate::store::file::{self, Database, Fault, OpenError};
-use crate::store::limits::{self, Which};
+use crate::store::limits::{self, ORDER, ROOM_BYTES, ROOM_STEPS_MAX, STEP_PAGES, Which};
 use crate::store::volume::{BALLAST_BYTES, InstanceLock};
 use crate::store::{prune, wal};
 
-/// Steps of pruning that one full disk may cost before the request is refused.
-const ROOM_STEPS_MAX: usize = 64;
-/// What must be free besides the ballast before a full disk counts as mended.
-const ROOM_BYTES: u64 = 512 << 10;
 /// Incidents that `/health` lists.
 const INCIDENTS_MAX: usize = 8;
 impl Writer {
@@ -68,6 +64,7 @@ impl Writer {
             }
         }
         self.database = Some(database);
+        self.sizes_before = self.sizes().unwrap_or_default();
         if had_ballast && !self.ballast.is_whole() {
             // Opening has cost it. It must be there again before events take its room: nothing could be removed without.
             self.make_room();
@@ -152,19 +149,32 @@ impl Writer {
         }
     }
 
+    /// Moves the log into the file, if need be in the room of the ballast. What it took is free then, also where no row
+    /// may go: without it not even a confirmation could be noted.
+    pub(super) fn empty_log_for_room(&mut self) {
+        let Some(database) = &mut self.database else { return };
+        let emptied = match wal::truncate(&database.conn) {
+            Err(_) if self.ballast.release().is_ok() => wal::truncate(&database.conn),
+            done => done,
+        };
+        match emptied {
+            Ok(done) if !done.blocked => database.log_is_empty(),
+            Ok(_) => log::debug!("a reader keeps the log from being emptied"),
+            Err(error) => log::debug!(error:% = error; "the log could not be emptied"),
+        }
+    }
+
     /// Removes what the remote has until there is room again beside the ballast. The ballast itself
     /// is the room in which SQLite can do that. `false` when there was nothing to remove, or it was
     /// not enough.
     pub(super) fn make_room(&mut self) -> bool {
-        let mut made = false;
+        self.empty_log_for_room();
+        let mut made = self.has_room();
         for _ in 0..ROOM_STEPS_MAX {
-            if !self.remove_one_step_for_room() {
+            if made || !self.remove_one_step_for_room() {
                 break;
             }
             made = self.has_room();
-            if made {
-                break;
-            }
         }
         if let Err(error) = self.ballast.take() {
             log::debug!(error:% = error; "the ballast does not fit");
@@ -176,11 +186,14 @@ impl Writer {
     /// Whether something was removed, and the pages of it given back.
     fn remove_one_step_for_room(&mut self) -> bool {
         let Some(database) = &mut self.database else { return false };
-        let Some(which) = removable(database, self.options.retention.drop_oldest) else { return false };
+        let now_ms = self.clock.now_ms();
+        let may_go = |which: &Which| which.may_go(&self.options.retention);
+        let there = |which: &Which| matches!(prune::first(&database.conn, &database.rows, *which, now_ms), Ok(Some(_)));
+        let Some(which) = ORDER.into_iter().filter(may_go).find(there) else { return false };
         if let Err(error) = self.ballast.release() {
             log::debug!(error:% = error; "the ballast cannot be let go");
         }
-        match remove_for_room(database, which) {
+        match remove_for_room(database, which, now_ms) {
             Ok(removed) => {
                 if removed > 0
                     && let Some(removed) = self.removals.again(removed as u64, self.clock.uptime())
@@ -199,11 +212,10 @@ impl Writer {
     /// Whether the ballast is there and something is free beside it. Where the ballast cannot be had
     /// at all, as much must be free as it would take.
     pub(super) fn has_room(&self) -> bool {
-        let wanted = match self.ballast.take() {
-            Ok(()) => ROOM_BYTES,
-            Err(_) => ROOM_BYTES + BALLAST_BYTES,
-        };
-        self.space().is_some_and(|space| space.free_bytes >= wanted)
+        let ballast = self.ballast.take().map_or(BALLAST_BYTES, |()| 0);
+        let has =
+            |space: Space| space.free_bytes >= limits::room_bytes(self.storing_bytes, space.total_bytes) + ballast;
+        self.space().is_some_and(has)
     }
 
     pub(super) fn take_ballast(&mut self) {
@@ -237,32 +249,14 @@ impl Writer {
     }
 }
 
-/// The rows that may be removed when the disk is full, the least missed first.
-fn removable(database: &Database, drop_oldest: bool) -> Option<Which> {
-    let order = [
-        (Which::SyncedMetrics, true),
-        (Which::SyncedEvents, true),
-        (Which::AnyMetrics, drop_oldest),
-        (Which::AnyEvents, drop_oldest),
-    ];
-    order
-        .into_iter()
-        .filter(|(_, allowed)| *allowed)
-        .map(|(which, _)| which)
-        .find(|which| matches!(prune::oldest(&database.conn, &database.rows, *which, i64::MAX), Ok(Some(_))))
-}
-
-fn remove_for_room(database: &mut Database, which: Which) -> rusqlite::Result<usize> {
-    let cause = match which {
-        Which::SyncedMetrics | Which::SyncedEvents => Pruned::Disk,
-        Which::AnyMetrics | Which::AnyEvents => Pruned::Unsynced,
-    };
+fn remove_for_room(database: &mut Database, which: Which, now_ms: i64) -> rusqlite::Result<usize> {
     // While somebody reads, what is removed would only be written once more, into the log.
     if wal::truncate(&database.conn)?.blocked {
         return Ok(0);
     }
-    let removed = prune::remove(&mut database.conn, &mut database.rows, which, None, cause)?;
-    prune::give_back(&database.conn)?;
+    let cause = which.counted(Pruned::Disk);
+    let removed = prune::remove(&mut database.conn, &mut database.rows, which, None, cause, STEP_PAGES, now_ms)?;
+    prune::give_back(&database.conn, STEP_PAGES)?;
     if !wal::truncate(&database.conn)?.blocked {
         database.log_is_empty();
     }

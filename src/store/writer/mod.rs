@@ -24,7 +24,7 @@ use super::limits;
 use super::prune;
 use super::volume::{Ballast, InstanceLock};
 use crate::clock::Clock;
-use crate::event::Table;
+use crate::event::{Event, Note, Table};
 use crate::logging::Repeats;
 use crate::queue::{Entry, Inbox, Outcome};
 use crate::stats::{COMMIT_US, Gains, Refusal, Stats, Work};
@@ -77,6 +77,14 @@ pub struct Writer {
     ages: Ages,
     shrinking: bool,
     more_to_do: bool,
+    /// About what the requests take in the file that are being stored.
+    storing_bytes: u64,
+    /// Whether there is more to do for what is looked at once a minute.
+    timely: bool,
+    /// Whether pages were given back that have not left the file yet.
+    gave_back: bool,
+    /// Of the file, after the last round.
+    sizes_before: upkeep::Pages,
     next_look: Duration,
     next_checkpoint_pages: i64,
     next_restart: Duration,
@@ -141,6 +149,10 @@ impl Writer {
             ages,
             shrinking: false,
             more_to_do: false,
+            storing_bytes: 0,
+            timely: false,
+            gave_back: false,
+            sizes_before: upkeep::Pages::default(),
             next_look: Duration::ZERO,
             next_checkpoint_pages: limits::WAL_CHECKPOINT_PAGES,
             next_restart: Duration::ZERO,
@@ -230,7 +242,10 @@ impl Writer {
     fn store(&mut self, inbox: &Inbox<Command>) {
         self.begin(Work::Storing);
         let entries = std::mem::take(&mut self.held);
-        match self.store_or_mend(&entries) {
+        self.storing_bytes = entries.iter().map(bytes_of).sum();
+        let stored = self.store_or_mend(&entries);
+        self.storing_bytes = 0;
+        match stored {
             Ok(outcomes) => {
                 // The other two do not end by a commit that went well.
                 if matches!(self.refusing, Some(Refusing::DiskFull | Refusing::Failing)) {
@@ -284,6 +299,7 @@ impl Writer {
     fn confirm(&mut self, instance_id: &str, cursors: &[(Table, i64)]) -> bool {
         let Some(destination) = self.options.destination.clone() else { return false };
         let now_ms = self.clock.now_ms();
+        let (mut was_full, mut failed) = (false, String::new());
         for _ in 0..ATTEMPTS_MAX {
             let Some(database) = &mut self.database else { return false };
             // The ids of a file that is gone say nothing of the rows of this one.
@@ -293,23 +309,31 @@ impl Writer {
             match prune::confirm(&mut database.conn, &mut database.rows, &destination, cursors, now_ms) {
                 Ok(()) => {
                     self.more_to_do |= self.refusing == Some(Refusing::FileFull);
+                    if was_full {
+                        // The ballast must be there again before events take its room: the next confirmation needs it.
+                        self.make_room();
+                    }
                     self.publish();
                     return true;
                 }
                 Err(error) => match Fault::of(&error, &self.options.path) {
                     // What is confirmed now may be what makes room: the ballast is for this.
                     Fault::Full if self.ballast.is_whole() && self.ballast.release().is_ok() => {}
+                    Fault::Full => self.empty_log_for_room(),
                     Fault::Corrupt => {
                         self.move_broken_file_aside(&error.to_string());
                         return false;
                     }
-                    _ => {
-                        log::warn!(error:% = error; "the push cursor was not stored, the rows will be sent again");
-                        return false;
+                    Fault::Failing => {
+                        failed = error.to_string();
+                        break;
                     }
                 },
             }
+            was_full = true;
+            failed = "the disk is full".to_owned();
         }
+        log::warn!(error:% = failed; "the push cursor was not stored, the rows will be sent again");
         false
     }
 
@@ -427,6 +451,13 @@ impl Ages {
         let passed = clock.uptime().saturating_sub(self.since);
         clock.now_ms().min(self.newest_ms + i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
     }
+}
+
+/// About what a request takes in the file: in memory it is rather larger.
+fn bytes_of(entry: &Entry) -> u64 {
+    let events: usize = entry.events.iter().map(Event::heap_bytes).sum();
+    let notes: usize = entry.notes.iter().map(Note::heap_bytes).sum();
+    (events + notes) as u64
 }
 
 /// Answers somebody who may have gone.

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::{Command, Refusing, Writer};
-use crate::event::Table;
 use crate::malloc;
 use crate::queue::Inbox;
 use crate::space::Space;
 use crate::stats::{Pruned, Work};
-use crate::store::limits::{self, Sizes, Step, Which};
+use crate::store::limits::{self, Look, ORDER, Sizes, Step, Which};
 use crate::store::{notes, prune, rollup, wal};
 
 /// How often ages and the volume are looked at.
@@ -17,6 +16,15 @@ pub(super) const LOOK: Duration = Duration::from_secs(60);
 const RESTART_EVERY: Duration = Duration::from_secs(60);
 /// How often the sums are told, at most.
 pub(super) const USAGE_EVERY: Duration = Duration::from_secs(1);
+
+/// Pages of the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pages {
+    /// All of them.
+    pages: u64,
+    /// Those that hold something.
+    used: u64,
+}
 
 impl Writer {
     pub(super) fn keep_up(&mut self, inbox: &Inbox<Command>) {
@@ -32,9 +40,6 @@ impl Writer {
             self.begin(Work::Summing);
             self.tell_usage();
         }
-        if !(look || checkpointed || self.more_to_do || self.refusing == Some(Refusing::FileFull)) {
-            return;
-        }
         if look {
             self.next_look = uptime + LOOK;
             malloc::trim();
@@ -42,20 +47,63 @@ impl Writer {
                 self.take_ballast();
             }
         }
-        self.begin(Work::Pruning);
-        match self.keep_limits(look) {
-            Ok((step, more)) => {
-                self.after_step(inbox, step);
-                self.more_to_do |= more;
-            }
-            Err(error) => {
-                self.more_to_do = false;
-                if let Err((why, reason)) = self.mend(&error) {
-                    self.refuse(inbox, why, reason);
-                }
+        let Some(sizes) = self.sizes() else { return self.publish() };
+        if look || self.more_to_do || self.refusing == Some(Refusing::FileFull) || self.is_at_limit(sizes) {
+            self.begin(Work::Pruning);
+            self.take_steps(inbox, look);
+        } else {
+            self.sizes_before = sizes;
+            if !checkpointed {
+                return;
             }
         }
         self.publish();
+    }
+
+    /// One step for the limits. While the file is at its own, more of them, until it holds no more than before the last
+    /// commit: however fast events come, it does not grow past its limit.
+    fn take_steps(&mut self, inbox: &Inbox<Command>, look: bool) {
+        // Nothing is given back while the log cannot be moved into the file, and the log would only grow.
+        if self.refusing == Some(Refusing::LogBlocked) {
+            self.more_to_do = false;
+            return;
+        }
+        let mut timely = look || self.timely;
+        loop {
+            match self.keep_limits(look, timely) {
+                Ok(step) => self.after_step(inbox, step),
+                Err(error) => {
+                    self.more_to_do = false;
+                    if let Err((why, reason)) = self.mend(&error) {
+                        self.refuse(inbox, why, reason);
+                    }
+                    return;
+                }
+            }
+            if timely {
+                self.timely = self.more_to_do;
+            }
+            self.keep_log_short(inbox);
+            let Some(sizes) = self.sizes() else { return };
+            let before = self.sizes_before;
+            let grown = sizes.used > before.used || sizes.pages > before.pages;
+            let blocked = self.refusing == Some(Refusing::LogBlocked);
+            if blocked || !(self.more_to_do && grown && self.is_at_limit(sizes)) {
+                self.sizes_before = sizes;
+                return;
+            }
+            // What is old can wait for the next round.
+            timely = false;
+        }
+    }
+
+    pub(super) fn sizes(&self) -> Option<Pages> {
+        let (pages, free_pages) = self.database.as_ref()?.pages().ok()?;
+        Some(Pages { pages, used: pages - free_pages })
+    }
+
+    fn is_at_limit(&self, Pages { pages, used }: Pages) -> bool {
+        limits::is_at_limit(&self.options.retention, pages, used)
     }
 
     /// Tells what the calls of today came to. It is the next time's if it cannot be read now.
@@ -71,70 +119,82 @@ impl Writer {
         }
     }
 
-    /// Takes one step for the limits, and one for the sums that are too old. Says which, and whether there is more of these.
-    fn keep_limits(&mut self, look: bool) -> rusqlite::Result<(Step, bool)> {
-        let disk_percent = self.space().and_then(Space::used_percent);
-        let now_ms = self.ages.now_ms(&self.clock);
-        let Some(database) = &mut self.database else { return Ok((Step::Rest, false)) };
+    /// Takes one step for the limits, and one for the sums that are too old or too many.
+    fn keep_limits(&mut self, look: bool, timely: bool) -> rusqlite::Result<Step> {
+        let disk_percent = if timely { self.space().and_then(Space::used_percent) } else { None };
+        let (now_ms, aged_ms) = (self.clock.now_ms(), self.ages.now_ms(&self.clock));
+        let Some(database) = &mut self.database else { return Ok(Step::Rest) };
         if look {
-            notes::let_go(&database.conn, self.clock.now_ms())?;
+            notes::let_go(&database.conn, now_ms)?;
         }
-        let more = rollup::let_go(&mut database.conn, &mut database.sizes, now_ms)?;
+        let sums_go = rollup::let_go(&mut database.conn, &mut database.sizes, aged_ms)?;
         let (pages, free_pages) = database.pages()?;
-        let oldest_of = |which, until_ms| {
-            prune::oldest(&database.conn, &database.rows, which, until_ms).map(|found| found.map(|(ms, _)| ms))
+        let (conn, rows) = (&mut database.conn, &mut database.rows);
+        let oldest_of = |which| prune::oldest(conn, rows, which, aged_ms).map(|found| found.map(|row| row.received_ms));
+        let looked = if timely {
+            Some(Look {
+                disk_percent,
+                now_ms: aged_ms,
+                oldest_event_ms: oldest_of(Which::SyncedEvents)?,
+                oldest_metric_ms: oldest_of(Which::SyncedMetrics)?,
+            })
+        } else {
+            None
         };
-        let unsynced_events =
-            Table::ALL.iter().any(|t| *t != Table::SystemMetrics && database.rows[t.index()].unsynced > 0);
-        let sizes = Sizes {
-            pages,
-            free_pages,
-            disk_percent,
-            now_ms,
-            oldest_event_ms: oldest_of(Which::SyncedEvents, now_ms)?,
-            oldest_metric_ms: oldest_of(Which::SyncedMetrics, now_ms)?,
-            synced_events: oldest_of(Which::SyncedEvents, i64::MAX)?.is_some(),
-            synced_metrics: oldest_of(Which::SyncedMetrics, i64::MAX)?.is_some(),
-            unsynced_metrics: database.rows[Table::SystemMetrics.index()].unsynced > 0,
-            unsynced_events,
-            shrinking: self.shrinking,
-        };
-        let step = limits::plan(&self.options.retention, &sizes);
-        match step {
-            Step::Rest | Step::Refuse => {}
-            Step::GiveBack => prune::give_back(&database.conn)?,
-            Step::Remove { which, before_ms, cause } => {
-                let removed = prune::remove(&mut database.conn, &mut database.rows, which, before_ms, cause)?;
-                log::debug!(count = removed, cause = cause.name(), which:? = which; "rows were removed");
-                if removed == 0 {
-                    return Ok((Step::Rest, more));
-                }
-                prune::give_back(&database.conn)?;
+        let mut first = None;
+        for which in ORDER {
+            if prune::first(conn, rows, which, now_ms)?.is_some() {
+                first = Some(which);
+                break;
             }
         }
-        Ok((step, more))
+        let sizes = Sizes { pages, free_pages, looked, sums_go, first, shrinking: self.shrinking };
+        let step = limits::plan(&self.options.retention, &sizes);
+        match step {
+            Step::Rest | Step::Refuse | Step::Again => {}
+            Step::GiveBack => {
+                prune::give_back(conn, limits::pages_to_give_back(&self.options.retention, pages))?;
+                if database.pages()?.0 == pages {
+                    return Ok(Step::Rest);
+                }
+            }
+            Step::Remove { which, before_ms, cause } => {
+                let wanted = match before_ms {
+                    Some(_) => limits::STEP_PAGES,
+                    None => limits::pages_to_free(&self.options.retention, pages - free_pages),
+                };
+                let removed = prune::remove(conn, rows, which, before_ms, cause, wanted, now_ms)?;
+                log::debug!(count = removed, cause = cause.name(), which:? = which; "rows were removed");
+                if removed == 0 {
+                    return Ok(Step::Rest);
+                }
+            }
+        }
+        // What goes of the sums goes on, whatever else there is to do.
+        Ok(if step == Step::Rest && sums_go { Step::Again } else { step })
     }
 
     fn after_step(&mut self, inbox: &Inbox<Command>, step: Step) {
-        self.more_to_do = matches!(step, Step::GiveBack | Step::Remove { .. });
-        if self.shrinking && step == Step::Rest {
+        self.more_to_do = !matches!(step, Step::Rest | Step::Refuse);
+        self.gave_back |= step == Step::GiveBack;
+        if self.gave_back && !self.more_to_do {
             // What was given back leaves the file at a checkpoint.
+            self.gave_back = false;
             self.next_checkpoint_pages = 1;
         }
-        let for_size = |cause| matches!(cause, Pruned::Size | Pruned::Unsynced);
         self.shrinking = match step {
-            Step::Remove { cause, .. } => for_size(cause),
-            Step::GiveBack => self.shrinking,
+            Step::Remove { cause, .. } => matches!(cause, Pruned::Size | Pruned::Unsynced),
+            Step::GiveBack | Step::Again => self.shrinking,
             Step::Rest | Step::Refuse => false,
         };
         if step == Step::Refuse {
             let limit = self.options.retention.db_max_bytes >> 20;
             let reason = format!(
-                "the database has reached TRACE_DB_MAX_MB={limit} and every row in it waits for the push; \
-                 let the push through, or raise the limit"
+                "the database has reached TRACE_DB_MAX_MB={limit} and every row in it waits for the push;                  let the push through, or raise the limit"
             );
             self.refuse(inbox, Refusing::FileFull, reason);
-        } else if self.refusing == Some(Refusing::FileFull) && step == Step::Rest {
+        } else if self.refusing == Some(Refusing::FileFull) && step != Step::GiveBack {
+            // There is room, or something that may go for it.
             self.resume(inbox);
         }
     }
