@@ -19,6 +19,7 @@ mod prices;
 mod push;
 mod redaction;
 mod replay;
+mod retention;
 mod run;
 mod store;
 mod summary;

@@ -17,7 +17,8 @@ impl TempDir {
         TempDir { path, mounted: false }
     }
 
-    /// The same on a tmpfs of its own. `None` where mounting is not allowed: then the reason is printed.
+    /// The same on a tmpfs of its own. `None` where mounting is not allowed, which is for root to do: then the reason is
+    /// printed.
     pub fn on_tmpfs(name: &str, size: &str) -> Option<TempDir> {
         let mut dir = TempDir::new(name);
         let mount =
@@ -28,6 +29,8 @@ impl TempDir {
                 Some(dir)
             }
             refused => {
+                let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
+                assert!(!is_root, "a tmpfs cannot be mounted: {refused:?}");
                 eprintln!("SKIPPED: this test needs to mount a tmpfs, and may not: {refused:?}");
                 None
             }
