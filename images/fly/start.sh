@@ -27,6 +27,17 @@ stop_sidecar() {
     kill -TERM "$sidecar" 2>/dev/null
 }
 
+# Waits until the sidecar is more than a copy of this shell, which loses a signal on its way to becoming the sidecar. One that
+# cannot start stays a copy, so not for ever.
+wait_for_sidecar() {
+    tries=40
+    read -r shell <"/proc/$$/comm"
+    while [ "$tries" -gt 0 ] && read -r name <"/proc/$sidecar/comm" && [ "$name" = "$shell" ]; do
+        tries=$((tries - 1))
+        sleep 0.05
+    done
+}
+
 # Waits for the end of a process, whatever signals come, and leaves its exit code in $code.
 wait_out() {
     code=127
@@ -61,6 +72,7 @@ agent_code=$code
 
 # From here on a signal is for the sidecar: a second one skips its last push.
 trap stop_sidecar TERM INT
+wait_for_sidecar 2>/dev/null
 stop_sidecar
 wait_out "$sidecar"
 exit "$agent_code"
