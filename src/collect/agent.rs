@@ -163,7 +163,7 @@ impl Identity {
 
 /// What a tree of processes has open. `None` when that of its root cannot be read: it is another user's.
 fn fds(files: &Files, tree: &[&Process]) -> Option<i64> {
-    let of = |process: &Process| files.entries(format!("proc/{}/fd", process.pid));
+    let of = |process: &Process| files.open_files(process.pid);
     let (root, others) = tree.split_first()?;
     let others = others.iter().take(FDS_OF_MAX).filter_map(|process| of(process));
     Some(of(root)? + others.sum::<i64>())
