@@ -82,14 +82,13 @@ impl Memberships<'_> {
 }
 
 impl Groups {
-    /// Finds those of the agent by /proc/PID/cgroup and `mounts`, our [`mounts`]. Without an agent, or where its groups
-    /// cannot be seen from here, our own.
-    pub(super) fn find(files: &Files, mounts: &str, agent: Option<u32>) -> Groups {
+    /// Finds those of the agent by its /proc/PID/cgroup, if there is or was one, and `mounts`, our [`mounts`]. Without an
+    /// agent, or where its groups cannot be seen from here, our own.
+    pub(super) fn find(files: &Files, mounts: &str, agent: Option<&str>) -> Groups {
         let mut memberships = Memberships { text: files.text("proc/self/cgroup").unwrap_or_default(), mounts };
-        let of_agent = agent.and_then(|pid| files.text(format!("proc/{pid}/cgroup")));
         let mut is_elsewhere = false;
-        if let Some(theirs) = of_agent.filter(|theirs| *theirs != memberships.text) {
-            let theirs = Memberships { text: theirs, mounts };
+        if let Some(theirs) = agent.filter(|theirs| *theirs != memberships.text) {
+            let theirs = Memberships { text: theirs.to_owned(), mounts };
             if theirs.are_visible(files) {
                 memberships = theirs;
             } else {

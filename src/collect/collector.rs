@@ -24,6 +24,8 @@ pub struct Collector {
     disk: PathBuf,
     page_bytes: Option<i64>,
     agent: Follower,
+    /// /proc/PID/cgroup of the agent, as it was last read: who was killed in its group is told when it is dead.
+    agent_cgroup: Option<String>,
     processes: Processes,
     before: Option<Before>,
     next_seldom: Duration,
@@ -71,6 +73,7 @@ impl Collector {
             disk,
             page_bytes,
             agent: Follower::new(agent),
+            agent_cgroup: None,
             processes: Processes::default(),
             before: None,
             next_seldom: Duration::ZERO,
@@ -98,7 +101,9 @@ impl Collector {
         };
         self.processes.look(&self.files, is_seldom);
         let agent = self.agent.fill(&mut sample, &self.processes, &self.files, interval, self.page_bytes);
-        let groups = Groups::find(&self.files, &self.mounts, agent);
+        let cgroup = agent.and_then(|pid| self.files.text(format!("proc/{pid}/cgroup")));
+        self.agent_cgroup = cgroup.or(self.agent_cgroup.take());
+        let groups = Groups::find(&self.files, &self.mounts, self.agent_cgroup.as_deref());
         sample.scope = groups.scope;
         let machine = self.files.parse("proc/stat", proc::machine_cpu);
         let cpu = self.cpu(&groups, machine, &mut sample);
