@@ -227,8 +227,11 @@ impl CpuGroup {
     fn v2(files: &Files, levels: &[PathBuf]) -> Option<CpuGroup> {
         let (limited, limit_cores) = tightest(levels, |dir| files.parse(dir.join("cpu.max"), cpu_max)).unzip();
         let (memory, _) = tightest(levels, |dir| files.parse(dir.join("memory.max"), memory_max)).unzip();
-        // The machine's root has a cpu.stat, but no cpu.max.
-        let dir = container(files, "cpu.max", [limited, memory, levels.last().cloned()])?;
+        // Where nobody in the slice has a quota or a weight, as systemd makes it, no group there has a cpu.max, and each
+        // has a cpu.stat all the same. The machine's root has that too, and none of the others.
+        let has = |dir: &Path, file| files.exists(dir.join(file));
+        let is_group = |dir: &PathBuf| has(dir, "cpu.max") || (has(dir, "memory.current") && has(dir, "cpu.stat"));
+        let dir = [limited, memory, levels.last().cloned()].into_iter().flatten().find(is_group)?;
         Some(CpuGroup { version: Version::V2, usage_dir: dir.clone(), dir, limit_cores })
     }
 
@@ -343,6 +346,33 @@ mod tests {
         for text in ["max 100000\n", "", "50000", "0 100000", "50000 0", "-1 100000", "x y"] {
             assert_eq!(cpu_max(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_group_of_limited_memory_is_told_by_its_own_cpu_where_no_quota_has_any_group() {
+        let root = std::env::temp_dir().join(format!("openclaw-trace-no-quota-{}", std::process::id()));
+        let (slice, unit) = ("sys/fs/cgroup/system.slice", "sys/fs/cgroup/system.slice/agent.service");
+        for (dir, name, text) in [
+            ("sys/fs/cgroup", "cpu.stat", "usage_usec 9\n"),
+            (slice, "cpu.stat", "usage_usec 8\n"),
+            (slice, "memory.current", "1\n"),
+            (unit, "cpu.stat", "usage_usec 7\n"),
+            (unit, "memory.current", "1\n"),
+            (unit, "memory.max", "100663296\n"),
+        ] {
+            std::fs::create_dir_all(root.join(dir)).unwrap();
+            std::fs::write(root.join(dir).join(name), text).unwrap();
+        }
+        let files = Files::under(root.clone());
+        let mounts = "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let groups = Groups::find(&files, mounts, Some("0::/system.slice/agent.service\n"));
+        let cpu = groups.cpu.unwrap();
+        assert_eq!((cpu.dir.as_path(), cpu.limit_cores), (Path::new("/").join(unit).as_path(), None));
+        assert_eq!(cpu.counters(&files).map(|counters| counters.used_us), Some(7));
+        // Nothing is limited in the slice: then it is the machine's.
+        let groups = Groups::find(&files, mounts, Some("0::/system.slice\n"));
+        assert_eq!((groups.cpu, groups.scope), (None, Scope::Host));
+        std::fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

@@ -148,7 +148,11 @@ impl Collector {
         };
         match &groups.cpu {
             Some(group) => group.counters(&self.files),
-            None => machine.map(|m| CpuCounters { used_us: m.used_us, throttled_us: None, of: PathBuf::new() }),
+            None if groups.scope == Scope::Host => {
+                machine.map(|m| CpuCounters { used_us: m.used_us, throttled_us: None, of: PathBuf::new() })
+            }
+            // Its memory is in a group, its CPU in none: what the machine used is not what it used.
+            None => None,
         }
     }
 
@@ -156,7 +160,8 @@ impl Collector {
         let machine = self.files.parse("proc/meminfo", proc::machine_memory);
         let memory = match &groups.memory {
             Some(group) => group.memory(&self.files, machine.and_then(|m| m.limit_bytes)),
-            None => machine.unwrap_or_default(),
+            None if groups.scope == Scope::Host => machine.unwrap_or_default(),
+            None => Memory { limit_bytes: machine.and_then(|m| m.limit_bytes), ..Memory::default() },
         };
         let Memory { used_bytes, reclaimable_bytes, limit_bytes, rss_bytes, swap_bytes } = memory;
         sample.memory_used_bytes = used_bytes;
