@@ -35,9 +35,11 @@ pub(super) fn io_stat(text: &str) -> Option<Transferred> {
     })
 }
 
-/// Reads blkio.throttle.io_service_bytes of version 1: `8:0 Read 1`, `8:0 Write 2`, ..., `Total 3`.
+/// Reads blkio.throttle.io_service_bytes of version 1: `8:0 Read 1`, `8:0 Write 2`, ..., `Total 3`. `None` without any
+/// device: since Linux 6.10 nobody counts before a disk has been given its first limit, and then the total is 0.
 pub(super) fn io_service_bytes(text: &str) -> Option<Transferred> {
-    text.lines().try_fold(Transferred::default(), |sum, line| {
+    let has_devices = text.lines().any(|line| !line.starts_with("Total"));
+    let sum = text.lines().try_fold(Transferred::default(), |sum, line| {
         let mut fields = line.split_ascii_whitespace();
         match (fields.next()?, fields.next()?, fields.next()) {
             ("Total", _, None) => Some(sum),
@@ -46,7 +48,8 @@ pub(super) fn io_service_bytes(text: &str) -> Option<Transferred> {
             (of, _, Some(_)) => device(of).and(Some(sum)),
             _ => None,
         }
-    })
+    });
+    sum.filter(|_| has_devices)
 }
 
 /// Reads /proc/diskstats: `MAJOR MINOR NAME reads merged sectors ms writes merged sectors ...`, of those for which `is_disk`
@@ -100,8 +103,9 @@ mod tests {
     fn version_1_is_the_sum_of_its_devices() {
         let text = "8:0 Read 100\n8:0 Write 20\n8:0 Sync 120\n8:0 Total 120\n8:16 Read 4\n8:16 Write 3\nTotal 127\n";
         assert_eq!(io_service_bytes(text), bytes(104, 23));
-        assert_eq!(io_service_bytes("Total 0\n"), bytes(0, 0));
-        for broken in ["x", "8:0 Read", "8:0 Read -1", "8 Write 1", "8:0 Write x"] {
+        assert_eq!(io_service_bytes("8:0 Read 0\n8:0 Write 0\nTotal 0\n"), bytes(0, 0));
+        assert_eq!(io_service_bytes("Total 0\n"), None);
+        for broken in ["", "x", "8:0 Read", "8:0 Read -1", "8 Write 1", "8:0 Write x"] {
             assert_eq!(io_service_bytes(broken), None, "{broken}");
         }
     }
