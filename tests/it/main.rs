@@ -26,3 +26,4 @@ mod summary;
 mod sums;
 mod support;
 mod tidy;
+mod truth;
