@@ -40,8 +40,8 @@ impl ChildPid {
     }
 }
 
-/// Processes of an agent whose open files are counted: each costs a directory.
-const FDS_OF_MAX: usize = 32;
+/// Processes of an agent whose open files are counted: each costs a look at a directory.
+const FDS_OF_MAX: usize = 256;
 
 /// Follows the agent from sample to sample.
 #[derive(Debug, Default)]
@@ -49,8 +49,8 @@ pub(super) struct Follower {
     agent: Agent,
     /// The process that was it last, whether it still lives or not.
     known: Option<Identity>,
-    /// CPU that it and its children had used then, in ticks.
-    before: Option<(Identity, i64)>,
+    /// CPU that it and its children had used when they were last looked at.
+    before: Option<Used>,
     /// Processes that were found to be called otherwise, while nobody was found: they are not asked again until
     /// [`Follower::look_anew`], by when whoever was seen between fork and exec is itself.
     others: HashSet<(Identity, Name)>,
@@ -61,6 +61,15 @@ pub(super) struct Follower {
 struct Identity {
     pid: u32,
     start_ticks: Option<i64>,
+}
+
+/// CPU time of an agent and its children.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    of: Identity,
+    ticks: i64,
+    /// When it was read.
+    uptime: Duration,
 }
 
 impl Follower {
@@ -79,21 +88,19 @@ impl Follower {
         sample: &mut SystemMetric,
         processes: &Processes,
         files: &Files,
-        interval: Option<Duration>,
+        uptime: Duration,
         page_bytes: Option<i64>,
     ) -> Option<u32> {
         let us = files.parse("proc/self/stat", Process::read).map(|process| process.pid);
-        if !self.is_told() || processes.count().is_none() {
-            self.before = None;
+        if !self.is_told() || !processes.is_complete() {
             return None;
-        }
-        if !processes.is_complete() {
-            self.before = None;
-            return self.known.map(|known| known.pid);
         }
         let found = self.find(processes, files, us);
         let identity = found.map(Identity::of);
-        sample.agent_alive = Some(found.is_some());
+        // Of one that was never seen it cannot be said that it is gone while there are processes that are not shown.
+        sample.agent_alive =
+            found.map(|_| true).or((processes.are_all_shown() || self.known.is_some()).then_some(false));
+        sample.agent_alive?;
         let replaced = self.known.is_some() && identity.is_some() && identity != self.known;
         sample.agent_restarts = Some(i64::from(replaced));
         self.known = identity.or(self.known);
@@ -106,16 +113,17 @@ impl Follower {
             sum(|process| process.rss_pages).zip(page_bytes).and_then(|(pages, bytes)| pages.checked_mul(bytes));
         sample.agent_fds = fds(files, &tree);
         let ticks = sum(|process| process.cpu_ticks);
-        self.before = identity.zip(ticks);
-        let same = before.zip(self.before).filter(|((was, _), (is, _))| was == is);
-        sample.agent_cpu_cores_used = same.zip(interval).and_then(|(((_, before), (_, now)), interval)| {
-            cores_used(before.checked_mul(TICK_US)?, now.checked_mul(TICK_US)?, interval)
+        self.before = ticks.map(|ticks| Used { of: Identity::of(root), ticks, uptime });
+        let same = before.zip(self.before).filter(|(before, now)| before.of == now.of);
+        sample.agent_cpu_cores_used = same.and_then(|(before, now)| {
+            let interval = now.uptime.checked_sub(before.uptime)?;
+            cores_used(before.ticks.checked_mul(TICK_US)?, now.ticks.checked_mul(TICK_US)?, interval)
         });
         Some(root.pid)
     }
 
     /// Whether anybody said who it is.
-    fn is_told(&self) -> bool {
+    pub(super) fn is_told(&self) -> bool {
         match &self.agent {
             Agent::Unknown => false,
             Agent::Pid(_) | Agent::Named(_) => true,
@@ -125,7 +133,11 @@ impl Follower {
 
     fn find<'p>(&mut self, processes: &'p Processes, files: &Files, us: Option<u32>) -> Option<&'p Process> {
         let alive = || processes.iter().filter(|process| !process.zombie && Some(process.pid) != us);
-        let with_pid = |pid: u32| alive().find(|process| process.pid == pid);
+        // An id is given again: who has it now is somebody else.
+        let is_it = |process: &&Process| {
+            self.known.is_none_or(|known| known.pid != process.pid || known == Identity::of(process))
+        };
+        let with_pid = |pid: u32| alive().find(|process| process.pid == pid).filter(is_it);
         match &self.agent {
             Agent::Unknown => None,
             Agent::Pid(pid) => with_pid(*pid),
@@ -161,10 +173,8 @@ impl Identity {
     }
 }
 
-/// What a tree of processes has open. `None` when that of its root cannot be read: it is another user's.
+/// What a tree of processes has open. `None` when that of one cannot be read, being another user's, or there are too many.
 fn fds(files: &Files, tree: &[&Process]) -> Option<i64> {
-    let of = |process: &Process| files.open_files(process.pid);
-    let (root, others) = tree.split_first()?;
-    let others = others.iter().take(FDS_OF_MAX).filter_map(|process| of(process));
-    Some(of(root)? + others.sum::<i64>())
+    let alive = || tree.iter().filter(|process| !process.zombie);
+    (tree.len() <= FDS_OF_MAX).then(|| alive().map(|process| files.open_files(process.pid)).sum::<Option<i64>>())?
 }

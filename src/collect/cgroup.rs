@@ -12,6 +12,7 @@ use super::hierarchy::{Levels, levels};
 use super::pressure::Stalled;
 use super::proc::{Memory, count, keyed};
 use super::process::Process;
+use super::processes::Processes;
 use super::rates::CpuCounters;
 use crate::event::Scope;
 
@@ -84,7 +85,7 @@ impl Memberships<'_> {
 impl Groups {
     /// Finds those of the agent by its /proc/PID/cgroup, if there is or was one, and `mounts`, our [`mounts`]. Without an
     /// agent, or where its groups cannot be seen from here, our own.
-    pub(super) fn find(files: &Files, mounts: &str, agent: Option<&str>) -> Groups {
+    pub(super) fn find(files: &Files, mounts: &str, agent: Option<&str>, processes: &Processes) -> Groups {
         let mut memberships = Memberships { text: files.text("proc/self/cgroup").unwrap_or_default(), mounts };
         let mut is_elsewhere = false;
         if let Some(theirs) = agent.filter(|theirs| *theirs != memberships.text) {
@@ -96,7 +97,7 @@ impl Groups {
             }
         }
         let mut groups = Groups::of(files, &memberships);
-        let is_alone = || agent.is_none() && groups.hold_only_us(files);
+        let is_alone = || agent.is_none() && groups.hold_only_us(files, processes);
         if groups.scope != Scope::Host && (is_elsewhere || is_alone()) {
             groups.scope = Scope::Own;
         }
@@ -134,14 +135,14 @@ impl Groups {
 
     /// Whether the group whose memory is told is our own, and nobody else is in it: where a service manager or a pod
     /// gave the sidecar a group to itself, its figures are those of no agent.
-    fn hold_only_us(&self, files: &Files) -> bool {
+    fn hold_only_us(&self, files: &Files, processes: &Processes) -> bool {
         let own_dir = self.memory.as_ref().filter(|group| group.dir == group.own).map(|group| &group.dir);
         let Some(dir) = own_dir else { return false };
         let Some(us) = files.parse("proc/self/stat", Process::read) else { return false };
+        let ours = processes.ours(us.pid);
         let only_us = |text: &str| {
-            let mut pids = text.split_ascii_whitespace();
-            let first = pids.next()?.parse::<u32>().ok()?;
-            Some(first == us.pid && pids.next().is_none())
+            let mut pids = text.split_ascii_whitespace().map(str::parse::<u32>).peekable();
+            Some(pids.peek().is_some() && pids.all(|pid| pid.is_ok_and(|pid| ours.contains(&pid))))
         };
         files.parse(dir.join("cgroup.procs"), only_us).unwrap_or(false)
     }
@@ -216,7 +217,7 @@ impl CpuGroup {
             }
             Version::V2 => (keyed(&stat, "usage_usec")?, keyed(&stat, "throttled_usec")),
         };
-        Some(CpuCounters { used_us, throttled_us, of: self.usage_dir.clone() })
+        Some(CpuCounters { used_us, throttled_us, of: files.owner(&self.usage_dir) })
     }
 
     /// How long somebody waited for a CPU. Version 1 does not know.
@@ -250,10 +251,11 @@ impl CpuGroup {
 impl IoGroup {
     /// Reads what the group has read and written.
     pub(super) fn transferred(&self, files: &Files) -> Option<Transferred> {
+        let is_disk = |number: &str| files.exists(format!("sys/dev/block/{number}/device"));
         match self.version {
-            Version::V2 => files.parse(self.dir.join("io.stat"), disks::io_stat),
+            Version::V2 => files.parse(self.dir.join("io.stat"), |text| disks::io_stat(text, is_disk)),
             Version::V1 => {
-                let read = |name| files.parse(self.dir.join(name), disks::io_service_bytes);
+                let read = |name| files.parse(self.dir.join(name), |text| disks::io_service_bytes(text, is_disk));
                 read("blkio.throttle.io_service_bytes_recursive").or_else(|| read("blkio.throttle.io_service_bytes"))
             }
         }
@@ -365,12 +367,12 @@ mod tests {
         }
         let files = Files::under(root.clone());
         let mounts = "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        let groups = Groups::find(&files, mounts, Some("0::/system.slice/agent.service\n"));
+        let groups = Groups::find(&files, mounts, Some("0::/system.slice/agent.service\n"), &Processes::default());
         let cpu = groups.cpu.unwrap();
         assert_eq!((cpu.dir.as_path(), cpu.limit_cores), (Path::new("/").join(unit).as_path(), None));
         assert_eq!(cpu.counters(&files).map(|counters| counters.used_us), Some(7));
         // Nothing is limited in the slice: then it is the machine's.
-        let groups = Groups::find(&files, mounts, Some("0::/system.slice\n"));
+        let groups = Groups::find(&files, mounts, Some("0::/system.slice\n"), &Processes::default());
         assert_eq!((groups.cpu, groups.scope), (None, Scope::Host));
         std::fs::remove_dir_all(root).unwrap();
     }

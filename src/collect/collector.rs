@@ -11,8 +11,9 @@ use super::disks::{self, Transferred};
 use super::files::Files;
 use super::pressure::Stalled;
 use super::proc::{self, Interface, MachineCpu, Memory};
+use super::process::cpus_allowed;
 use super::processes::Processes;
-use super::rates::{Counter, CpuCounters, cores_used, rise, traffic};
+use super::rates::{Counter, CpuCounters, Owner, cores_used, rise, traffic};
 use super::tcp::States;
 use crate::event::{Scope, SystemMetric};
 use crate::space::Space;
@@ -32,6 +33,7 @@ pub struct Collector {
     /// [`cgroup::mounts`], as they were when last looked at.
     mounts: String,
     sockets_cost_much: bool,
+    kills_are_of_machine: bool,
     unreadable: BTreeSet<&'static str>,
 }
 
@@ -46,10 +48,19 @@ struct Before {
     transferred: Option<Counter<Transferred>>,
 }
 
+/// Processes that the kernel has killed for want of memory.
+#[derive(Debug, Clone, Copy)]
+struct Kills {
+    count: i64,
+    /// Whoever they were.
+    of_machine: bool,
+}
+
 /// What only rises, and whose it is.
 #[derive(Debug, Default)]
 struct Counters {
     oom_kills: Option<Counter>,
+    oom_kills_of_machine: Option<Counter>,
     cpu_stalled_us: Option<Counter>,
     memory_stalled_us: Option<Counter>,
     memory_stalled_full_us: Option<Counter>,
@@ -79,6 +90,7 @@ impl Collector {
             next_seldom: Duration::ZERO,
             mounts: String::new(),
             sockets_cost_much: false,
+            kills_are_of_machine: false,
             unreadable: BTreeSet::new(),
         }
     }
@@ -100,25 +112,31 @@ impl Collector {
             ..SystemMetric::default()
         };
         self.processes.look(&self.files, is_seldom);
-        let agent = self.agent.fill(&mut sample, &self.processes, &self.files, interval, self.page_bytes);
+        let agent = self.agent.fill(&mut sample, &self.processes, &self.files, uptime, self.page_bytes);
         let cgroup = agent.and_then(|pid| self.files.text(format!("proc/{pid}/cgroup")));
         self.agent_cgroup = cgroup.or(self.agent_cgroup.take());
-        let groups = Groups::find(&self.files, &self.mounts, self.agent_cgroup.as_deref());
+        let groups = Groups::find(&self.files, &self.mounts, self.agent_cgroup.as_deref(), &self.processes);
         sample.scope = groups.scope;
         let machine = self.files.parse("proc/stat", proc::machine_cpu);
-        let cpu = self.cpu(&groups, machine, &mut sample);
+        let pid = agent.map_or("self".to_owned(), |pid| pid.to_string());
+        let cpus_allowed = self.files.parse(format!("proc/{pid}/status"), cpus_allowed);
+        let cpu = self.cpu(&groups, machine, cpus_allowed, &mut sample);
         self.memory(&groups, &mut sample);
         let mut now = Before {
             uptime,
             cpu,
             stolen_us: machine.and_then(|machine| machine.stolen_us),
-            interfaces: self.files.parse("proc/net/dev", proc::interfaces),
+            interfaces: self.files.parse("proc/net/dev", |text| {
+                proc::interfaces(text, |name| self.files.exists(format!("sys/class/net/{name}/device")))
+            }),
             counters: self.counters(&groups),
             transferred: self.transferred(&groups),
         };
         if let Some(before) = &before {
             // However short the time was: each is told once.
-            sample.oom_kills = now.risen(before, |counters| &counters.oom_kills);
+            let kills = self.kills(before, &now);
+            sample.oom_kills = kills.map(|kills| kills.count);
+            self.kills_are_of_machine = kills.is_some_and(|kills| kills.of_machine);
             if let Some(interval) = interval {
                 now.fill(before, interval, &mut sample);
             }
@@ -133,23 +151,51 @@ impl Collector {
         sample
     }
 
+    /// Whether the kills that the last sample tells are those of the machine, and not of the group whose memory it tells.
+    pub fn kills_are_of_machine(&self) -> bool {
+        self.kills_are_of_machine
+    }
+
+    /// Kills for want of memory between two samples. A group that is gone, or was made anew, has taken its count with it; then
+    /// it is known only that somebody on the machine was killed.
+    fn kills(&self, before: &Before, now: &Before) -> Option<Kills> {
+        let (was, is) = (before.counters.oom_kills.as_ref()?, now.counters.oom_kills.as_ref());
+        let is_gone = was.of != Owner::default() && self.files.owner(&was.of.dir) != was.of;
+        let of_machine = now.risen(before, |counters| &counters.oom_kills_of_machine).filter(|kills| *kills > 0);
+        if let Some(count) = of_machine.filter(|_| is_gone) {
+            return Some(Kills { count, of_machine: true });
+        }
+        let is = is?;
+        let count = if is.of == was.of {
+            rise(was.value, is.value)?
+        } else if is.of.dir == was.of.dir {
+            is.value
+        } else {
+            return None;
+        };
+        Some(Kills { count, of_machine: is.of == Owner::default() })
+    }
+
     /// Fields that could not be read so far.
     pub fn unreadable(&self) -> impl Iterator<Item = &'static str> {
         self.unreadable.iter().copied()
     }
 
     /// The limit, and the counters to compare with the next sample's.
-    fn cpu(&self, groups: &Groups, machine: Option<MachineCpu>, sample: &mut SystemMetric) -> Option<CpuCounters> {
+    fn cpu(
+        &self,
+        groups: &Groups,
+        machine: Option<MachineCpu>,
+        cpus_allowed: Option<f64>,
+        sample: &mut SystemMetric,
+    ) -> Option<CpuCounters> {
         let cores = machine.map(|m| m.cores);
         let quota = groups.cpu.as_ref().and_then(|group| group.limit_cores);
-        sample.cpu_limit_cores = match (quota, cores) {
-            (Some(quota), Some(cores)) => Some(quota.min(cores)),
-            (quota, cores) => quota.or(cores),
-        };
+        sample.cpu_limit_cores = [quota, cores, cpus_allowed].into_iter().flatten().reduce(f64::min);
         match &groups.cpu {
             Some(group) => group.counters(&self.files),
             None if groups.scope == Scope::Host => {
-                machine.map(|m| CpuCounters { used_us: m.used_us, throttled_us: None, of: PathBuf::new() })
+                machine.map(|m| CpuCounters { used_us: m.used_us, throttled_us: None, of: Owner::default() })
             }
             // Its memory is in a group, its CPU in none: what the machine used is not what it used.
             None => None,
@@ -179,13 +225,15 @@ impl Collector {
     /// Of the container, or where there is none, of the machine.
     fn counters(&self, groups: &Groups) -> Counters {
         let files = &self.files;
-        let counter = |value: Option<i64>, of: PathBuf| value.map(|value| Counter { value, of });
+        let counter = |value: Option<i64>, of: Owner| value.map(|value| Counter { value, of });
+        let machine = |value| counter(value, Owner::default());
+        let oom_kills_of_machine = machine(files.parse("proc/vmstat", proc::oom_kills));
         if groups.scope == Scope::Host {
-            let machine = |value| counter(value, PathBuf::new());
             let stalled = |path: &str| files.parse(path, Stalled::read).unwrap_or_default();
             let (memory, io) = (stalled("proc/pressure/memory"), stalled("proc/pressure/io"));
             return Counters {
-                oom_kills: machine(files.parse("proc/vmstat", proc::oom_kills)),
+                oom_kills: oom_kills_of_machine.clone(),
+                oom_kills_of_machine,
                 cpu_stalled_us: machine(stalled("proc/pressure/cpu").some_us),
                 memory_stalled_us: machine(memory.some_us),
                 memory_stalled_full_us: machine(memory.full_us),
@@ -194,19 +242,23 @@ impl Collector {
             };
         }
         let Groups { memory, cpu, io, .. } = groups;
-        let oom_kills = memory.as_ref().and_then(|group| group.oom_kills(files));
+        let oom_kills = match memory {
+            Some(group) => group.oom_kills(files).map(|(value, dir)| Counter { value, of: files.owner(dir) }),
+            None => oom_kills_of_machine.clone(),
+        };
         let of_group = |stalled: Option<(Stalled, &PathBuf)>| {
             let (stalled, dir) = stalled.unzip();
             let Stalled { some_us, full_us } = stalled.unwrap_or_default();
-            let dir = || dir.cloned().unwrap_or_default();
-            (counter(some_us, dir()), counter(full_us, dir()))
+            let of = dir.map(|dir| files.owner(dir)).unwrap_or_default();
+            (counter(some_us, of.clone()), counter(full_us, of))
         };
         let (cpu_stalled_us, _) = of_group(cpu.as_ref().map(|group| (group.stalled(files), &group.dir)));
         let (memory_stalled_us, memory_stalled_full_us) =
             of_group(memory.as_ref().map(|group| (group.stalled(files), &group.dir)));
         let (io_stalled_us, io_stalled_full_us) = of_group(io.as_ref().map(|group| (group.stalled(files), &group.dir)));
         Counters {
-            oom_kills: oom_kills.map(|(value, of)| Counter { value, of: of.to_owned() }),
+            oom_kills,
+            oom_kills_of_machine,
             cpu_stalled_us,
             memory_stalled_us,
             memory_stalled_full_us,
@@ -219,14 +271,15 @@ impl Collector {
     fn transferred(&self, groups: &Groups) -> Option<Counter<Transferred>> {
         if groups.scope == Scope::Host {
             let is_disk = |name: &str| {
-                // A part of a disk has no entry of its own there. In a name, `!` stands for the `/` of a path.
-                disks::stores(name) && self.files.exists(format!("sys/block/{}", name.replace('/', "!")))
+                // A part of a disk has no entry of its own there, and what is made of other devices is none itself. In a
+                // name, `!` stands for the `/` of a path.
+                self.files.exists(format!("sys/block/{}/device", name.replace('/', "!")))
             };
             let value = self.files.text("proc/diskstats").and_then(|text| disks::diskstats(&text, is_disk))?;
-            return Some(Counter { value, of: PathBuf::new() });
+            return Some(Counter { value, of: Owner::default() });
         }
         let group = groups.io.as_ref()?;
-        Some(Counter { value: group.transferred(&self.files)?, of: group.dir.clone() })
+        Some(Counter { value: group.transferred(&self.files)?, of: self.files.owner(&group.dir) })
     }
 
     fn count_processes(&self, is_seldom: bool, sample: &mut SystemMetric) {
@@ -273,6 +326,7 @@ impl Collector {
     fn tell_unreadable(&mut self, sample: &SystemMetric, now: &Before) {
         let Counters {
             oom_kills,
+            oom_kills_of_machine: _,
             cpu_stalled_us,
             memory_stalled_us,
             memory_stalled_full_us,
@@ -299,7 +353,8 @@ impl Collector {
             ("net_rx_bytes", now.interfaces.is_some()),
             ("tcp_established", sample.tcp_established.is_some() || self.sockets_cost_much),
             ("process_count", sample.process_count.is_some()),
-            ("thread_count", sample.thread_count.is_some()),
+            ("thread_count", sample.thread_count.is_some() || !self.processes.is_complete()),
+            ("agent_alive", self.processes.are_all_shown() || sample.agent_alive.is_some() || !self.agent.is_told()),
             ("load_1m", sample.load_1m.is_some()),
             ("agent_rss_bytes", sample.agent_alive != Some(true) || sample.agent_rss_bytes.is_some()),
             ("agent_fds", sample.agent_alive != Some(true) || sample.agent_fds.is_some()),

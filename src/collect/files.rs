@@ -3,7 +3,10 @@
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use super::rates::Owner;
 
 /// The longest text that is read: the mounts of a host of a few thousand containers.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
@@ -56,6 +59,12 @@ impl Files {
             return i64::try_from(size).ok();
         }
         i64::try_from(fs::read_dir(dir).ok()?.flatten().count()).ok()
+    }
+
+    /// The cgroup that is at this directory now.
+    pub(super) fn owner(&self, dir: &Path) -> Owner {
+        let inode = fs::metadata(self.place(dir)).map_or(0, |found| found.ino());
+        Owner { dir: dir.to_owned(), inode }
     }
 
     /// Whether there is such a file.

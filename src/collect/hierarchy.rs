@@ -10,15 +10,25 @@ const LEVELS_MAX: usize = 32;
 /// is no such hierarchy.
 pub(super) fn levels(memberships: &str, mounts: &str, controller: Option<&str>) -> Option<Levels> {
     let group = membership(memberships, controller)?;
-    let (mount_root, mount_point) = mount(mounts, controller)?;
-    // A container without a cgroup namespace of its own sees the machine's path, and its own group as the root of the
-    // mount. Whoever is outside of our namespace has a path that leads out of it.
-    let inside = if mount_root == "/" { Some(group) } else { group.strip_prefix(mount_root) };
-    let inside = inside.filter(|path| path.split('/').all(|name| name != ".."));
+    // There may be several: that of a container, and the machine's, which somebody has given to it.
+    let mounted = mounted(mounts, controller);
+    let (inside, mount_point) = mounted
+        .iter()
+        .find_map(|(root, point)| Some((Some(inside(group, root)?), *point)))
+        .or_else(|| mounted.first().map(|(_, point)| (None, *point)))?;
     let names = inside.unwrap_or("").split('/').filter(|name| !name.is_empty());
     let names: Vec<&str> = names.take(LEVELS_MAX).collect();
     let dir = |depth: usize| names[..depth].iter().fold(mount_point.into(), |dir: PathBuf, name| dir.join(name));
     Some(Levels { dirs: (0..=names.len()).rev().map(dir).collect(), is_inside: inside.is_some() })
+}
+
+/// Where a group is below the root of a mount, if it is. A container without a cgroup namespace of its own sees the
+/// machine's path, and its own group as the root of the mount. Whoever is outside of our namespace has a path that leads
+/// out of it.
+fn inside<'a>(group: &'a str, mount_root: &str) -> Option<&'a str> {
+    let path = if mount_root == "/" { group } else { group.strip_prefix(mount_root)? };
+    let is_whole_name = path.is_empty() || path.starts_with('/');
+    (is_whole_name && path.split('/').all(|name| name != "..")).then_some(path)
 }
 
 /// A group and those above it.
@@ -43,10 +53,10 @@ fn membership<'a>(text: &'a str, controller: Option<&str>) -> Option<&'a str> {
     })
 }
 
-/// Root and mount point of a hierarchy in /proc/self/mountinfo (proc(5)):
+/// Roots and mount points of a hierarchy in /proc/self/mountinfo (proc(5)):
 /// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE CONTROLLERS`.
-fn mount<'a>(text: &'a str, controller: Option<&str>) -> Option<(&'a str, &'a str)> {
-    text.lines().find_map(|line| {
+fn mounted<'a>(text: &'a str, controller: Option<&str>) -> Vec<(&'a str, &'a str)> {
+    let read = |line: &'a str| {
         let (place, kind) = line.split_once(" - ")?;
         let mut kind = kind.split(' ');
         let wanted = match (kind.next()?, controller) {
@@ -57,7 +67,8 @@ fn mount<'a>(text: &'a str, controller: Option<&str>) -> Option<(&'a str, &'a st
         let mut place = place.split(' ');
         let (root, point) = (place.nth(3)?, place.next()?);
         wanted.then_some((root, point))
-    })
+    };
+    text.lines().filter_map(read).collect()
 }
 
 #[cfg(test)]
@@ -90,6 +101,18 @@ mod tests {
         let root = |dir: &str| Some((vec![dir.to_owned()], false));
         assert_eq!(shown("0::/../other.service\n", None), root("/sys/fs/cgroup/unified"));
         assert_eq!(shown("0::/..\n", None), root("/sys/fs/cgroup/unified"));
-        assert_eq!(shown("4:memory:/docker/xyz\n", Some("memory")), root("/sys/fs/cgroup/memory"));
+        for outside in ["/docker/xyz", "/docker/abcd", "/docker"] {
+            let memberships = format!("4:memory:{outside}\n");
+            assert_eq!(shown(&memberships, Some("memory")), root("/sys/fs/cgroup/memory"), "{outside}");
+        }
+    }
+
+    #[test]
+    fn of_several_mounts_the_one_counts_that_the_group_is_in() {
+        let mounts = "31 23 0:28 /../.. /host/cgroup rw - cgroup2 cgroup2 rw\n\
+                      32 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let dirs = |group: &str| levels(group, mounts, None).map(|levels| levels.dirs);
+        assert_eq!(dirs("0::/\n"), Some(vec![PathBuf::from("/sys/fs/cgroup")]));
+        assert_eq!(dirs("0::/../../x\n"), Some(vec![PathBuf::from("/host/cgroup/x"), PathBuf::from("/host/cgroup")]));
     }
 }

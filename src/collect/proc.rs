@@ -74,8 +74,10 @@ pub(super) fn machine_memory(text: &str) -> Option<Memory> {
     })
 }
 
-/// Reads /proc/net/dev, without the loopback. `None` when the counters of an interface cannot be read.
-pub(super) fn interfaces(text: &str) -> Option<Vec<Interface>> {
+/// Reads /proc/net/dev, without the loopback. `None` when the counters of an interface cannot be read. Where there is a
+/// device (`is_device`), only those count: what goes through bridges, tunnels and the ends of containers goes through them
+/// too. In a container there is none.
+pub(super) fn interfaces(text: &str, is_device: impl Fn(&str) -> bool) -> Option<Vec<Interface>> {
     let read = |(name, counters): (&str, &str)| {
         // bytes packets errs drop fifo frame compressed multicast, and for what was sent the same again.
         let mut counters = counters.split_ascii_whitespace();
@@ -86,7 +88,9 @@ pub(super) fn interfaces(text: &str) -> Option<Vec<Interface>> {
         Some(Interface { name: name.trim().into(), rx_bytes, rx_errors, tx_bytes, tx_errors })
     };
     let lines = text.lines().filter_map(|line| line.split_once(':'));
-    lines.filter(|(name, _)| name.trim() != "lo").map(read).collect()
+    let all: Vec<Interface> = lines.filter(|(name, _)| name.trim() != "lo").map(read).collect::<Option<_>>()?;
+    let devices: Vec<Interface> = all.iter().filter(|interface| is_device(&interface.name)).cloned().collect();
+    Some(if devices.is_empty() { all } else { devices })
 }
 
 /// Reads /proc/vmstat: processes killed for want of memory since the start of the machine (Linux 4.13 and later).
@@ -146,9 +150,13 @@ mod tests {
         let text = "Inter-|   Receive  |  Transmit\n face |bytes packets|bytes packets\n\
                     lo: 9 1 0 0 0 0 0 0 9 1 0 0 0 0 0 0\n  eth0:100 1 2 0 0 0 0 0 20 1 3 0 0 0 0 0\n";
         let eth0 = Interface { name: "eth0".into(), rx_bytes: 100, rx_errors: 2, tx_bytes: 20, tx_errors: 3 };
-        assert_eq!(interfaces(text), Some(vec![eth0]));
-        assert_eq!(interfaces(""), Some(vec![]));
-        assert_eq!(interfaces(&format!("{text} eth1: 1 2\n")), None);
+        let none = |_: &str| false;
+        assert_eq!(interfaces(text, none), Some(vec![eth0.clone()]));
+        assert_eq!(interfaces("", none), Some(vec![]));
+        assert_eq!(interfaces(&format!("{text} eth1: 1 2\n"), none), None);
+        let with_bridge = format!("{text}  docker0:9 1 0 0 0 0 0 0 9 1 0 0 0 0 0 0\n");
+        assert_eq!(interfaces(&with_bridge, |name| name == "eth0"), Some(vec![eth0]));
+        assert_eq!(interfaces(&with_bridge, none).map(|all| all.len()), Some(2));
     }
 
     #[test]

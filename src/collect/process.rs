@@ -87,6 +87,17 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Reads /proc/PID/status: how many CPUs it may run on (`Cpus_allowed_list:  0-3,7`), whoever said so.
+pub(super) fn cpus_allowed(text: &str) -> Option<f64> {
+    let list = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?.trim();
+    let cpus = list.split(',').try_fold(0i64, |sum, part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (count(first)?, count(last)?);
+        sum.checked_add(last.checked_sub(first)?.checked_add(1).filter(|cpus| *cpus > 0)?)
+    })?;
+    Some(cpus as f64)
+}
+
 /// Programs whose first argument is the program that a person means.
 const INTERPRETERS: [&str; 9] = ["node", "nodejs", "bun", "deno", "python", "python3", "ruby", "perl", "tsx"];
 /// What a script's name may end in and still be called without.
@@ -149,6 +160,16 @@ mod tests {
     fn a_figure_that_is_not_there_is_none_and_the_rest_is_read() {
         let process = Process::read("42 (x) S 5 1 1 0 -1 4 0 0 0 0 30 20 -1 3 20 0 7").unwrap();
         assert_eq!((process.cpu_ticks, process.start_ticks, process.rss_pages, process.threads), (None, None, None, 7));
+    }
+
+    #[test]
+    fn cpus_that_are_allowed_are_counted() {
+        let of = |list: &str| cpus_allowed(&format!("Threads:\t1\nCpus_allowed:\tff\nCpus_allowed_list:\t{list}\n"));
+        assert_eq!(["0", "0-3", "0-3,7", "2,4-5,63"].map(of), [1.0, 4.0, 5.0, 4.0].map(Some));
+        for list in ["", "-1", "3-1", "x", "0-", "0,,1", "0-9223372036854775807"] {
+            assert_eq!(of(list), None, "{list}");
+        }
+        assert_eq!(cpus_allowed(""), None);
     }
 
     #[test]

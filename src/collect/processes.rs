@@ -33,7 +33,8 @@ impl Processes {
             self.kernel.clear();
         }
         let pids = files.numbered("proc").unwrap_or_default();
-        self.is_complete = anew || pids.len() <= READ_MAX;
+        let unknown = pids.iter().filter(|pid| !self.kernel.contains(pid)).count();
+        self.is_complete = anew || unknown <= READ_MAX;
         if !self.is_complete {
             self.count = pids.len();
             return;
@@ -61,6 +62,27 @@ impl Processes {
     /// Whether all that are there were read. Of those that were not, nobody can say that they are gone.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    /// Whether nobody hides processes from us (hidepid of proc(5), ProtectProc= of systemd): every namespace has a first one.
+    /// Where they were not read, nobody knows.
+    pub(super) fn are_all_shown(&self) -> bool {
+        !self.is_complete || self.kernel.contains(&1) || self.list.iter().any(|process| process.pid == 1)
+    }
+
+    /// We, all that we descend from, and others of our name: a health check, say.
+    pub(super) fn ours(&self, us: u32) -> HashSet<u32> {
+        let find = |pid: u32| self.list.iter().find(|process| process.pid == pid);
+        let mut ours = HashSet::from([us]);
+        if let Some(name) = find(us).map(|process| process.name) {
+            ours.extend(self.list.iter().filter(|process| process.name == name).map(|process| process.pid));
+        }
+        let mut next = find(us);
+        while let Some(parent) = next.and_then(|process| find(process.parent)).filter(|parent| ours.insert(parent.pid))
+        {
+            next = Some(parent);
+        }
+        ours
     }
 
     /// Their threads, and how many of them are dead and not waited for.
@@ -92,8 +114,8 @@ impl Processes {
         found
     }
 
-    /// Those that use most memory, the biggest first: JSON, a list of `[name, pid, RSS in MiB]`, rounded up: a row has
-    /// little room.
+    /// Those that use most memory, the biggest first: JSON, a list of `[name, RSS in MiB]`, rounded up: a row has little
+    /// room.
     pub(super) fn top(&self, page_bytes: i64) -> Option<Box<str>> {
         const MIB: i64 = 1 << 20;
         let mut by_size: Vec<(i64, &Process)> =
@@ -101,9 +123,9 @@ impl Processes {
         by_size.sort_unstable_by_key(|(pages, process)| (std::cmp::Reverse(*pages), process.pid));
         let top = by_size.iter().take(TOP).map(|(pages, process)| {
             let mib = pages.saturating_mul(page_bytes).saturating_add(MIB - 1) / MIB;
-            (process.name.as_str(), process.pid, mib)
+            (process.name.as_str(), mib)
         });
-        let top: Vec<(&str, u32, i64)> = top.collect();
+        let top: Vec<(&str, i64)> = top.collect();
         (!top.is_empty()).then(|| serde_json::to_string(&top).map(Box::from)).and_then(Result::ok)
     }
 }
@@ -170,7 +192,7 @@ mod tests {
     #[test]
     fn the_biggest_three_are_told_biggest_first() {
         let all = processes(&[(1, 0, "in\"it", 5), (7, 1, "node", 900), (8, 7, "sh", 5), (9, 7, "chrome", 1200)]);
-        assert_eq!(all.top(4096).as_deref(), Some(r#"[["chrome",9,5],["node",7,4],["in\"it",1,1]]"#));
+        assert_eq!(all.top(4096).as_deref(), Some(r#"[["chrome",5],["node",4],["in\"it",1]]"#));
         assert_eq!(processes(&[]).top(4096), None);
     }
 }

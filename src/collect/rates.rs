@@ -5,6 +5,15 @@ use std::time::Duration;
 
 use super::proc::Interface;
 
+/// Whose a counter is: a cgroup's, or (by default) the machine's. Counters of two owners cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Owner {
+    /// Directory of the cgroup.
+    pub(super) dir: PathBuf,
+    /// Tells a group from one that was made anew at the same place.
+    pub(super) inode: u64,
+}
+
 /// CPU time of the machine or of one cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CpuCounters {
@@ -12,8 +21,8 @@ pub(super) struct CpuCounters {
     pub(super) used_us: i64,
     /// Kept waiting by the quota so far, microseconds.
     pub(super) throttled_us: Option<i64>,
-    /// Directory of the cgroup; empty for the machine. Counters of two of them cannot be compared.
-    pub(super) of: PathBuf,
+    /// Whose it is.
+    pub(super) of: Owner,
 }
 
 /// How far a counter rose. `None` when it went back: it was made anew, and a difference across the two
@@ -32,8 +41,7 @@ pub(super) fn cores_used(before_us: i64, now_us: i64, interval: Duration) -> Opt
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counter<T = i64> {
     pub(super) value: T,
-    /// Directory of the cgroup; empty for the machine.
-    pub(super) of: PathBuf,
+    pub(super) of: Owner,
 }
 
 impl<T> Counter<T> {
@@ -85,10 +93,12 @@ mod tests {
 
     #[test]
     fn counters_of_two_owners_are_not_compared() {
-        let counter = |value, of: &str| Counter { value, of: of.into() };
+        let counter = |value, dir: &str| Counter { value, of: Owner { dir: dir.into(), inode: 7 } };
         let since = |before, now| Counter::since(Some(&now), Some(&before), |a, b| rise(*a, *b));
         assert_eq!(since(counter(5, "/a"), counter(7, "/a")), Some(2));
         assert_eq!(since(counter(5, "/a"), counter(7, "/b")), None);
+        let anew = Counter { value: 7, of: Owner { dir: "/a".into(), inode: 8 } };
+        assert_eq!(since(counter(5, "/a"), anew), None);
         assert_eq!(since(counter(7, "/a"), counter(5, "/a")), None);
         assert_eq!(Counter::since(Some(&counter(5, "")), None, |a, b| rise(*a, *b)), None);
     }

@@ -15,7 +15,7 @@ pub struct SystemMetric {
     pub cpu_cores_used: Option<f64>,
     /// Cores that may be used: the quota, or what the machine has.
     pub cpu_limit_cores: Option<f64>,
-    /// Time that the container was kept waiting by its quota in the interval, milliseconds.
+    /// Time that the container was kept waiting by its quota in the interval, milliseconds, summed over CPUs.
     pub cpu_throttled_ms: Option<i64>,
     /// Memory that is charged to the container.
     pub memory_used_bytes: Option<i64>,
@@ -89,7 +89,7 @@ pub struct SystemMetric {
     pub tcp_close_wait: Option<i64>,
     /// TCP connections in any other state: being opened, or being closed.
     pub tcp_other: Option<i64>,
-    /// The three processes that use most memory, every five minutes: a JSON list of `[name, pid, RSS in MiB]`.
+    /// The three processes that use most memory, every five minutes: a JSON list of `[name, RSS in MiB]`.
     pub processes_top: Option<Box<str>>,
     /// Whether the agent's process is there; `None` when nobody said which it is.
     pub agent_alive: Option<bool>,

@@ -342,7 +342,7 @@ mod tests {
             tcp_time_wait: Some(200),
             tcp_close_wait: Some(1),
             tcp_other: Some(1),
-            processes_top: Some(r#"[["node",1234,1100],["chrome",2345,512],["python3",345,20]]"#.into()),
+            processes_top: Some(r#"[["node",1100],["chrome",512],["python3",20]]"#.into()),
             agent_alive: Some(true),
             agent_rss_bytes: byte_count,
             agent_cpu_cores_used: Some(0.12),
@@ -387,11 +387,18 @@ mod tests {
     fn a_sample_takes_less_than_300_bytes() {
         let stored = |sample: SystemMetric| {
             let conn = empty();
-            let event = event(Kind::SystemMetric(Box::new(sample)));
+            let event = Event { received_at_ms: sample.timestamp_ms, ..event(Kind::SystemMetric(Box::new(sample))) };
             Inserts::new(&conn).insert(&event, &Learnt::default()).unwrap();
             row_bytes(&conn, "system_metrics")
         };
-        let container = stored(busy_sample(2_000_000_000));
+        let disk = Some(50 << 30);
+        let volume = SystemMetric {
+            disk_total_bytes: disk,
+            disk_used_bytes: disk,
+            disk_free_bytes: disk,
+            ..busy_sample(2_000_000_000)
+        };
+        let container = stored(volume);
         let host = stored(SystemMetric { processes_top: None, ..busy_sample(64 << 30) });
         assert!((200..300).contains(&container) && (200..300).contains(&host), "{container} {host}");
     }
