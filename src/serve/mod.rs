@@ -1,7 +1,7 @@
 //! `serve`: opens the store, starts the tasks, waits for the signal, and stops them in order.
 //!
 //! One thread runs the executor with listener, tickers and signals; the writer has a thread of its
-//! own, a push one while it runs, and questions to the file one while somebody asks.
+//! own, the collector of samples too, a push one while it runs, and questions to the file one while somebody asks.
 
 mod asked;
 mod budget;
