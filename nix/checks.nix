@@ -16,6 +16,7 @@ let
   code = sourceOf [
     ../.cargo
     ../.ci/deny
+    ../benches
     ../Cargo.lock
     ../Cargo.toml
     ../clippy.toml

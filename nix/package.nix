@@ -13,6 +13,7 @@ rustPlatform.buildRustPackage {
     fileset = lib.fileset.unions [
       # The flags that SQLite is compiled with.
       ../.cargo/config.toml
+      ../benches
       ../Cargo.lock
       ../Cargo.toml
       # Served at /openapi.json.

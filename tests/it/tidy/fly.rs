@@ -8,7 +8,7 @@ use openclaw_trace::config::{Config, Surroundings, VARIABLES};
 use openclaw_trace::run::STOPPING_ADDS;
 use serde_json::Value;
 
-use super::source::root;
+use super::source::{root, sources};
 
 fn text(name: &str) -> String {
     fs::read_to_string(root().join("images/fly").join(name)).unwrap()
@@ -84,9 +84,28 @@ fn both_images_for_fly_start_the_agent_with_the_command_of_fly_toml() {
             );
         }
     }
-    for kept in text("Dockerfile.dockerignore").lines().filter_map(|line| line.strip_prefix('!')) {
+}
+
+#[test]
+fn the_build_for_fly_is_given_what_it_needs_and_what_is_there() {
+    let ignored = text("Dockerfile.dockerignore");
+    let kept: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for kept in &kept {
         assert!(root().join(kept).exists(), "there is no {kept} for the build");
     }
+    let is_kept = |path: &str| kept.iter().any(|kept| path == *kept || path.starts_with(&format!("{kept}/")));
+    for source in sources() {
+        // What tests alone read is not built.
+        let code = source.code.split("#[cfg(test)]").next().unwrap();
+        if source.path.ends_with("tests.rs") || !code.contains("include_") {
+            continue;
+        }
+        for named in source.strings.iter().filter_map(|string| string.strip_prefix("../../")) {
+            assert!(is_kept(named), "{} reads {named}", source.path.display());
+        }
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(!manifest.contains("[[bench]]") || is_kept("benches/collect.rs"), "cargo wants every file that it names");
 }
 
 #[test]
