@@ -18,10 +18,10 @@ use smol::io::{AsyncRead, AsyncWriteExt};
 
 use super::Server;
 use super::body::{Decoder, Piece};
-use super::budget::Charged;
+use super::budget::{Charged, Hold};
 use super::fault::{Dialect, Fault};
 use super::head::{Expect, Framing, HEAD_BYTES_MAX, Head, Scan};
-use super::routes::Takes;
+use super::routes::{Takes, Way};
 use super::watch::{Cut, Watch};
 use super::{bridge, routes};
 use crate::exchange::{Method, Response};
@@ -38,7 +38,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// A connection and what has arrived on it for the next request.
 pub(super) struct Conn<C> {
     stream: TcpStream,
-    takes: Takes,
+    way: Way,
     watch: Rc<Watch>,
     server: Rc<Server<C>>,
     pending: Vec<u8>,
@@ -76,7 +76,8 @@ enum Unread {
 
 impl<C> Conn<C> {
     pub(super) fn new(stream: TcpStream, takes: Takes, watch: Rc<Watch>, server: Rc<Server<C>>) -> Conn<C> {
-        Conn { stream, takes, watch, server, pending: Vec::new() }
+        let is_loopback = stream.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
+        Conn { stream, way: Way { takes, is_loopback }, watch, server, pending: Vec::new() }
     }
 
     /// Answers requests until either side has had enough.
@@ -134,7 +135,7 @@ impl<C> Conn<C> {
     async fn exchange(&mut self, head: Head) -> Next {
         let server = Rc::clone(&self.server);
         let mut decoder = Decoder::new(head.framing);
-        let admitted = match routes::admit(&server.app, &server.limits, &server.budget, self.takes, &head) {
+        let admitted = match routes::admit(&server.app, &server.limits, &server.budget, self.way, &head) {
             Ok(admitted) => admitted,
             Err((fault, dialect)) => return self.answer_early(&head, decoder, fault.response(dialect), false).await,
         };
@@ -156,6 +157,9 @@ impl<C> Conn<C> {
             }
         };
         let (bytes, mut hold) = body.into_parts();
+        if self.way.takes == Takes::Metrics {
+            hold = Hold::of(&server.scraped);
+        }
         let response = match Box::pin(bridge::request(&head, bytes)).await {
             Ok(request) => {
                 self.watch.arm(server.limits.answer);

@@ -7,6 +7,11 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at a time. An idle one holds at most 4 kB: 1 MiB of the memory we promise.
     pub connections_max: usize,
+    /// Of these, the most at the listeners for scrapers, where anybody may come in: what is asked there must never keep the
+    /// agent out. Two scrapers that each open a few are far from it.
+    pub scrapers_max: usize,
+    /// Bytes of all answers at those listeners that are being read, of a memory of their own: one of the largest.
+    pub scraped_bytes_max: usize,
     /// Connections past `connections_max` that are being told so at the same moment. The others are
     /// closed without waiting for the client to read the answer.
     pub turned_away_max: usize,
@@ -57,6 +62,8 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections_max: 256,
+            scrapers_max: 16,
+            scraped_bytes_max: crate::metrics::BYTES_MAX,
             turned_away_max: 32,
             native_bytes_max: 1 << 20,
             otlp_bytes_max: 4 << 20,

@@ -91,8 +91,9 @@ pub async fn serve<C: 'static>(
     let budget = Budget::new(limits.bodies_bytes_max, limits.bodies_small_bytes, Arc::clone(&app.stats));
     app.stats.http.connections_max.set(limits.connections_max as i64);
     app.stats.http.body_bytes_max.set(limits.bodies_bytes_max as i64);
+    let scraped = Budget::apart(limits.scraped_bytes_max);
     let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
-    let server = Rc::new(Server { app, limits, budget, scratch, refusals: RefCell::default() });
+    let server = Rc::new(Server { app, limits, budget, scraped, scratch, refusals: RefCell::default() });
     let mut connections = Connections { server, executor, served: Vec::new(), turned_away: Vec::new() };
     accept_until(&stop, &doors, &mut connections).await;
     drop(doors);
@@ -107,6 +108,8 @@ struct Server<C> {
     app: Rc<App<C>>,
     limits: Limits,
     budget: Rc<Budget>,
+    /// Of what scrapers read at their own listeners.
+    scraped: Rc<Budget>,
     scratch: RefCell<Box<[u8]>>,
     refusals: RefCell<Repeats>,
 }
@@ -192,6 +195,12 @@ struct Connections<C> {
 struct Connection {
     task: Task<()>,
     watch: Rc<Watch>,
+    takes: Takes,
+}
+
+/// How many of these came in where scrapers do.
+fn scrapers(connections: &[Connection]) -> usize {
+    connections.iter().filter(|connection| connection.takes == Takes::Metrics).count()
 }
 
 impl<C: 'static> Connections<C> {
@@ -205,7 +214,10 @@ impl<C: 'static> Connections<C> {
         }
         let watch = Rc::new(Watch::default());
         let conn = Conn::new(stream, takes, Rc::clone(&watch), Rc::clone(&self.server));
-        if self.served.len() < limits.connections_max {
+        let has_room = |connections: &[Connection], most: usize| {
+            connections.len() < most && (takes != Takes::Metrics || scrapers(connections) < limits.scrapers_max)
+        };
+        if has_room(&self.served, limits.connections_max) {
             http.connections_total.add(1);
             http.connections.add(1);
             let stats = Arc::clone(&self.server.app.stats);
@@ -213,13 +225,13 @@ impl<C: 'static> Connections<C> {
                 conn.run().await;
                 stats.http.connections.add(-1);
             });
-            self.served.push(Connection { task, watch });
+            self.served.push(Connection { task, watch, takes });
             return;
         }
         http.connections_refused.add(1);
-        if self.turned_away.len() < limits.turned_away_max {
+        if has_room(&self.turned_away, limits.turned_away_max) {
             let task = self.executor.spawn(conn.turn_away());
-            self.turned_away.push(Connection { task, watch });
+            self.turned_away.push(Connection { task, watch, takes });
         }
     }
 

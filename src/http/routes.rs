@@ -44,8 +44,18 @@ pub enum Takes {
     Everything,
     /// OTLP at the paths that OTLP gives it, and /health: what an exporter finds at the port that is OTLP's own.
     Otlp,
-    /// /metrics and /health, for whoever comes: a scraper asks by whatever name it has for us, and has no token.
+    /// /metrics and /health, for whoever comes: a scraper asks from elsewhere by whatever name it has for us, and has no
+    /// token. It is no page in a browser.
     Metrics,
+}
+
+/// How a connection came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    /// At what listener.
+    pub(super) takes: Takes,
+    /// Whether it asked for an address of this machine alone, as a browser here can.
+    pub(super) is_loopback: bool,
 }
 
 /// What is behind a path.
@@ -85,9 +95,10 @@ pub(super) fn admit<C>(
     app: &App<C>,
     limits: &Limits,
     budget: &Budget,
-    takes: Takes,
+    way: Way,
     head: &Head,
 ) -> Result<Admitted, Refused> {
+    let Way { takes, .. } = way;
     let place = match takes {
         Takes::Everything => place(head.path()),
         Takes::Otlp => otlp_place(head.path()),
@@ -96,9 +107,7 @@ pub(super) fn admit<C>(
     let media = media_type(head.header("content-type").unwrap_or_default());
     let dialect = dialect(takes, place, &media);
     let refused = |fault| (fault, dialect);
-    if takes != Takes::Metrics {
-        check_hosts(head, &app.config.allowed_hosts).map_err(refused)?;
-    }
+    check_hosts(head, way, &app.config.allowed_hosts).map_err(refused)?;
     let place = place.ok_or_else(|| refused(Fault::new(404, "there is nothing at this path")))?;
     check_method(head.method, place).map_err(refused)?;
     let is_open = place == Place::Page(Page::Health) || takes == Takes::Metrics;
@@ -298,8 +307,13 @@ fn equal_in_constant_time(sent: &[u8], token: &[u8]) -> bool {
 
 /// A web page must not reach us through its visitor's browser, neither under its own name (its DNS
 /// may point here) nor from its own origin.
-fn check_hosts(head: &Head, allowed: &[String]) -> Result<(), Fault> {
-    if head.authority.as_deref().is_some_and(|authority| !is_local(authority, allowed)) {
+fn check_hosts(head: &Head, way: Way, allowed: &[String]) -> Result<(), Fault> {
+    let scrapes = way.takes == Takes::Metrics;
+    if scrapes && head.header("origin").is_some() {
+        return Err(Fault::new(403, "no page in a browser is answered here, and this request has an Origin"));
+    }
+    let any_host = scrapes && !way.is_loopback;
+    if !any_host && head.authority.as_deref().is_some_and(|authority| !is_local(authority, allowed)) {
         return Err(Fault::new(403, "the Host is neither an IP address, localhost nor in TRACE_ALLOWED_HOSTS"));
     }
     match head.header("origin") {
@@ -390,6 +404,22 @@ mod tests {
             "[::1]x",
         ] {
             assert!(!is_local(foreign, &allowed), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_scraper_may_call_us_what_it_likes_from_elsewhere_and_a_page_reads_nothing() {
+        let check = |is_loopback, lines: &str| {
+            let head = Head::parse(format!("GET /metrics HTTP/1.1\r\n{lines}\r\n").as_bytes()).ok().unwrap();
+            check_hosts(&head, Way { takes: Takes::Metrics, is_loopback }, &[]).map_err(|fault| fault.status)
+        };
+        assert_eq!(check(false, "Host: app.internal:9091\r\n"), Ok(()));
+        assert_eq!(check(true, "Host: 127.0.0.1:9091\r\n"), Ok(()));
+        assert_eq!(check(true, "Host: rebound.example:9091\r\n"), Err(403), "its name may point to this machine");
+        for origin in ["http://localhost", "https://evil.example", "null"] {
+            for is_loopback in [true, false] {
+                assert_eq!(check(is_loopback, &format!("Host: localhost\r\nOrigin: {origin}\r\n")), Err(403));
+            }
         }
     }
 

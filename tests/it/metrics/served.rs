@@ -47,20 +47,56 @@ fn both_pages_need_the_token_at_the_first_port_and_answer_head() {
 fn the_port_for_scrapers_has_two_pages_for_whoever_asks_and_nothing_else() {
     let server = Server::start(Setup { vars: &[("TRACE_TOKEN", "secret")], ..Setup::default() });
     let ask = |request: String| server.ask_metrics(request);
-    for host in ["localhost", "fdaa-app.vm.my-app.internal:9091", "[fdaa::1]:9091", "example.org"] {
-        assert_eq!(ask(get("/metrics", host, "")).status, 200, "{host}");
-        assert_eq!(ask(get("/health", host, "Origin: http://example.org\r\n")).status, 200, "{host}");
+    for page in ["/metrics", "/health"] {
+        for host in ["localhost", "127.0.0.1:9091", "[fdaa::1]:9091"] {
+            assert_eq!(ask(get(page, host, "")).status, 200, "{host}");
+            assert_eq!(ask(get(page, host, "Origin: http://localhost\r\n")).status, 403, "a page in a browser, {host}");
+        }
+        // The test asks 127.0.0.1, as a page would whose name was made to point there.
+        assert_eq!(ask(get(page, "rebound.example", "")).status, 403);
     }
     for path in ["/", "/debug/stats", "/openapi.json", "/v1/summary", "/v1/traces", "/v1/metrics", "/metrics/"] {
         assert_eq!(ask(get(path, "localhost", "Authorization: Bearer secret\r\n")).status, 404, "{path}");
     }
-    let post = "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"name\":\"a\"}";
+    let post = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"name\":\"a\"}";
     assert_eq!(ask(post.to_owned()).status, 404);
     for path in ["/metrics", "/health"] {
-        let post = ask(get(path, "a", "").replace("GET", "POST"));
+        let post = ask(get(path, "localhost", "").replace("GET", "POST"));
         assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
     }
     assert_eq!(server.stored(), 0);
+}
+
+#[test]
+fn scrapers_that_hold_all_their_connections_keep_no_event_out() {
+    let server = Server::with_limits(|limits| limits.connections_max = 20);
+    let mut held: Vec<_> = (0..16).map(|_| server.metrics_client()).collect();
+    for client in &mut held {
+        client.send(get("/metrics", "localhost", ""));
+        assert_eq!(client.answer().status, 200);
+    }
+    for _ in 0..10 {
+        let answer = server.ask_metrics(get("/metrics", "localhost", ""));
+        assert_eq!((answer.status, answer.header("retry-after"), answer.closes()), (503, Some("1"), true));
+    }
+    let event = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{\"name\":\"a\"}";
+    for _ in 0..4 {
+        let mut client = server.client();
+        client.send(event);
+        assert_eq!(client.answer().status, 202);
+    }
+    assert_eq!(server.stats.http.connections_refused.total(), 10);
+    held.pop();
+    until("there is room for a scraper", || server.ask_metrics(get("/metrics", "localhost", "")).status == 200);
+}
+
+#[test]
+fn what_scrapers_read_takes_none_of_the_memory_for_bodies() {
+    let server = Server::with_limits(|limits| limits.bodies_bytes_max = 5000);
+    assert_eq!(server.ask_metrics(get("/metrics", "localhost", "")).status, 200);
+    let server = Server::with_limits(|limits| limits.scraped_bytes_max = 5000);
+    assert_eq!(server.ask_metrics(get("/metrics", "localhost", "")).status, 503);
+    assert_eq!(server.ask(get("/metrics", "localhost", "")).status, 200);
 }
 
 #[test]

@@ -125,9 +125,14 @@ impl Server {
 
     /// The same at the listener for scrapers.
     pub fn ask_metrics(&self, request: impl AsRef<[u8]>) -> Answer {
-        let mut client = Server::client_of(self.metrics_addr);
+        let mut client = self.metrics_client();
         client.send(request);
         client.answer()
+    }
+
+    /// A connection to the listener for scrapers.
+    pub fn metrics_client(&self) -> Client {
+        Server::client_of(self.metrics_addr)
     }
 
     /// How many different events are stored.
