@@ -18,8 +18,10 @@ pub const PAGE_BYTES: u64 = 4096;
 pub const STEP_ROWS: usize = 500;
 /// Pages given back by one step, and those that rows are removed for in one step: 1 MiB.
 pub const STEP_PAGES: u64 = 256;
-/// Steps of pruning that one full disk may cost before the request is refused.
+/// Steps of pruning that one full disk may cost of rows that the remote does not have, before the request is refused.
 pub const ROOM_STEPS_MAX: usize = 64;
+/// How long rows that the remote has are removed for one full disk, before the request is refused: the next probe goes on.
+pub const ROOM_TIME_MAX: Duration = Duration::from_secs(2);
 /// What must be free besides the ballast before a full disk counts as mended, at least.
 pub const ROOM_BYTES: u64 = 512 << 10;
 /// Nor has a request to find more free than this part of its volume: it might cost all rows and still not fit.
@@ -85,12 +87,14 @@ impl Which {
         self != Which::AnyEvents || limits.drop_oldest
     }
 
+    /// Whether the remote has them all.
+    pub fn is_synced(self) -> bool {
+        matches!(self, Which::SyncedMetrics | Which::SyncedEvents)
+    }
+
     /// How their removal is counted; `cause` when the remote has them.
     pub fn counted(self, cause: Pruned) -> Pruned {
-        match self {
-            Which::SyncedMetrics | Which::SyncedEvents => cause,
-            Which::AnyMetrics | Which::AnyEvents => Pruned::Unsynced,
-        }
+        if self.is_synced() { cause } else { Pruned::Unsynced }
     }
 }
 
@@ -125,7 +129,7 @@ pub fn plan(limits: &RetentionConfig, sizes: &Sizes) -> Step {
     }
 
     // The file: what the remote has, samples first; then samples; then nothing, or the oldest.
-    let limit = limits.db_max_bytes / PAGE_BYTES;
+    let limit = pages_max(limits);
     let used = sizes.pages - sizes.free_pages;
     let hollow = sizes.free_pages > (sizes.pages / HOLLOW).max(2 * STEP_PAGES);
     let is_full = used > limit - limit / ROOM;
@@ -175,15 +179,22 @@ fn plan_by_time(limits: &RetentionConfig, sizes: &Sizes, look: &Look) -> Option<
     None
 }
 
-/// Pages that a step should make free because of the size: no more than are wanted.
-pub fn pages_to_free(limits: &RetentionConfig, used: u64) -> u64 {
-    let limit = limits.db_max_bytes / PAGE_BYTES;
-    used.saturating_sub(limit - 2 * (limit / ROOM)).clamp(1, STEP_PAGES)
+/// Pages that a step should make free because of the size: no more than are wanted, and of rows that exist nowhere else
+/// no more than must be.
+pub fn pages_to_free(limits: &RetentionConfig, used: u64, which: Which) -> u64 {
+    let limit = pages_max(limits);
+    let rooms = if which.is_synced() { 2 } else { 1 };
+    used.saturating_sub(limit - rooms * (limit / ROOM)).clamp(1, STEP_PAGES)
+}
+
+/// Pages that the file may have.
+pub fn pages_max(limits: &RetentionConfig) -> u64 {
+    limits.db_max_bytes / PAGE_BYTES
 }
 
 /// Empty pages that a step should give back. At the limit no more than are past it: the next commit fills the others.
 pub fn pages_to_give_back(limits: &RetentionConfig, pages: u64) -> u64 {
-    let past = pages.saturating_sub(limits.db_max_bytes / PAGE_BYTES);
+    let past = pages.saturating_sub(pages_max(limits));
     if past == 0 { STEP_PAGES } else { past.min(STEP_PAGES) }
 }
 
@@ -195,7 +206,7 @@ pub fn room_bytes(storing_bytes: u64, volume_bytes: u64) -> u64 {
 
 /// Whether a file of these sizes asks for a step before its next look.
 pub fn is_at_limit(limits: &RetentionConfig, pages: u64, used: u64) -> bool {
-    let limit = limits.db_max_bytes / PAGE_BYTES;
+    let limit = pages_max(limits);
     pages > limit || used > limit - limit / ROOM
 }
 
@@ -297,8 +308,12 @@ mod tests {
         let shrinking = Sizes { shrinking: true, ..brim };
         assert!(matches!(plan(&limits(), &shrinking), Step::Remove { cause: Pruned::Size, .. }));
         assert_eq!(plan(&limits(), &Sizes { free_pages: 2 * (limit / ROOM), ..shrinking }), Step::Rest);
-        let wanted = |used| pages_to_free(&limits(), used);
+        let wanted = |used| pages_to_free(&limits(), used, Which::SyncedEvents);
         assert_eq!((wanted(limit - limit / ROOM), wanted(2 * limit), wanted(0)), (limit / ROOM, STEP_PAGES, 1));
+        for which in [Which::AnyMetrics, Which::AnyEvents] {
+            let wanted = |used| pages_to_free(&limits(), used, which);
+            assert_eq!((wanted(limit - limit / ROOM + 1), wanted(limit)), (1, limit / ROOM), "they exist nowhere else");
+        }
         for first in [None, Some(Which::AnyMetrics), Some(Which::AnyEvents)] {
             assert_eq!(plan(&limits(), &Sizes { first, ..shrinking }), Step::Rest);
         }

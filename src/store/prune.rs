@@ -58,7 +58,8 @@ const EVENT_TABLES: [Table; 3] = [Table::LlmTraces, Table::ErrorEvents, Table::C
 const METRIC_TABLES: [Table; 1] = [Table::SystemMetrics];
 
 /// Reads the accounts of the file and holds them against the rows that are there: what is missing
-/// was deleted by somebody else, and is booked so.
+/// was deleted by somebody else, and what is too much was put there by somebody else: both are booked so, and no count
+/// ever falls.
 pub fn audit(conn: &mut Connection, destination: Option<&str>) -> rusqlite::Result<Rows> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut rows = Rows::default();
@@ -72,9 +73,12 @@ pub fn audit(conn: &mut Connection, destination: Option<&str>) -> rusqlite::Resu
         };
         account.unsynced = count_between(&tx, table, account.synced_id, i64::MAX)?;
         let missing = account.stored - account.present - account.pruned.iter().sum::<i64>();
-        if missing != 0 {
+        if missing > 0 {
             account.pruned[Pruned::Foreign as usize] += missing;
             book(&tx, table, Pruned::Foreign, missing)?;
+        } else if missing < 0 {
+            account.stored -= missing;
+            book_stored(&tx, table, -missing)?;
         }
     }
     tx.commit()?;
@@ -200,7 +204,7 @@ pub fn remove(
     let account = &mut rows[table.index()];
     account.present -= removed as i64;
     account.pruned[cause as usize] += removed as i64;
-    if matches!(which, Which::AnyMetrics | Which::AnyEvents) {
+    if !which.is_synced() {
         // Without a synced row left, which is when these are chosen.
         account.unsynced = (account.unsynced - removed as i64).max(0);
     }

@@ -688,6 +688,7 @@ fn a_burst_of_large_requests_neither_outgrows_the_limit_nor_is_refused() {
     let store = Store::open(options);
     // Each as large as a request may be, and another waits whenever one is stored.
     const REQUEST_BYTES: usize = 2 << 20;
+    let mut longest_log = 0;
     let mut waiting = std::collections::VecDeque::new();
     for _ in 0..60 {
         waiting.push_back(store.offer((0..REQUEST_BYTES / 3000).map(|_| event_at(NOW, 2900)).collect()).unwrap());
@@ -696,12 +697,36 @@ fn a_burst_of_large_requests_neither_outgrows_the_limit_nor_is_refused() {
             assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");
         }
         let length = std::fs::metadata(&path).unwrap().len();
-        assert!(length <= (16 << 20) + REQUEST_BYTES as u64 * 3 / 2, "{length} bytes");
+        assert!(length <= (16 << 20) + STEP_BYTES, "{length} bytes");
+        longest_log = longest_log.max(std::fs::metadata(dir.join("t.db-wal")).unwrap().len());
     }
     store.nudge();
     until("the file is within its limit", || std::fs::metadata(&path).unwrap().len() <= 16 << 20);
+    assert!(longest_log <= 24 << 20, "{longest_log} bytes of log");
     assert_eq!(store.stats.ledger().refused_total(), 0);
     store.check_laws();
+}
+
+#[test]
+fn a_row_that_a_stranger_puts_in_counts_as_stored_and_no_count_falls() {
+    let dir = TempDir::new("stranger");
+    let path = dir.join("t.db");
+    let mut store = Store::open(options(&path));
+    store.store((0..10).map(|_| event()).collect());
+    store.close();
+    let change = |sql: &str| {
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let mut store = Store::open(options(&path));
+        let account = store.stats.store().rows[Table::CustomEvents.index()];
+        store.close();
+        (account.stored, account.present, account.pruned[Pruned::Foreign as usize])
+    };
+    assert_eq!(
+        change("CREATE TABLE kept AS SELECT * FROM custom_events; DELETE FROM custom_events WHERE id <= 4"),
+        (10, 6, 4)
+    );
+    assert_eq!(change("INSERT INTO custom_events SELECT * FROM kept WHERE id <= 3"), (13, 9, 4));
+    assert_eq!(change("SELECT 1"), (13, 9, 4), "it is in the file");
 }
 
 #[test]
@@ -826,6 +851,9 @@ fn a_file_that_was_full_takes_events_as_soon_as_the_remote_has_a_row() {
     let fill = || store.store((0..10).map(|_| event_at(NOW, 4000)).collect());
     while matches!(fill(), Outcome::Stored { .. }) {}
     assert_eq!(store.queue.refusing(), Some(Refusal::StoreFull));
+    let StoreState::Refusing { reason, .. } = store.stats.store().state.clone() else { panic!("not refusing") };
+    assert!(reason.ends_with("waits for the push; let the push through, or raise the limit"), "{reason}");
+    assert!(!reason.contains("  "), "{reason}");
     // Much more than what must go for one request: never refused again while there is a row to remove.
     let all = store.stats.store().rows[Table::CustomEvents.index()].stored;
     assert!(store.confirm(vec![(Table::CustomEvents, all)]));

@@ -1,13 +1,15 @@
 //! What goes wrong, and what is done about it: a full disk, a broken file, a file that vanished.
 
+use std::time::Instant;
+
 use rusqlite::ErrorCode;
 
 use super::{Ages, Refusing, Writer};
 use crate::clock::rfc3339_utc;
 use crate::space::{Space, directory_of};
-use crate::stats::Pruned;
+use crate::stats::{Pruned, Work};
 use crate::store::file::{self, Database, Fault, OpenError};
-use crate::store::limits::{self, ORDER, ROOM_BYTES, ROOM_STEPS_MAX, STEP_PAGES, Which};
+use crate::store::limits::{self, ORDER, ROOM_BYTES, ROOM_STEPS_MAX, ROOM_TIME_MAX, STEP_PAGES, Which};
 use crate::store::volume::{BALLAST_BYTES, InstanceLock};
 use crate::store::{prune, wal};
 
@@ -170,8 +172,17 @@ impl Writer {
     pub(super) fn make_room(&mut self) -> bool {
         self.empty_log_for_room();
         let mut made = self.has_room();
-        for _ in 0..ROOM_STEPS_MAX {
-            if made || !self.remove_one_step_for_room() {
+        let started = Instant::now();
+        let mut steps_unsynced = 0;
+        while !made && let Some(which) = self.first_for_room() {
+            // What the remote has may all go, but a probe goes on with it: those who wait want an answer.
+            let goes_on = if which.is_synced() {
+                started.elapsed() < ROOM_TIME_MAX
+            } else {
+                steps_unsynced += 1;
+                steps_unsynced <= ROOM_STEPS_MAX
+            };
+            if !goes_on || !self.remove_one_step_for_room(which) {
                 break;
             }
             made = self.has_room();
@@ -183,13 +194,20 @@ impl Writer {
         made
     }
 
-    /// Whether something was removed, and the pages of it given back.
-    fn remove_one_step_for_room(&mut self) -> bool {
-        let Some(database) = &mut self.database else { return false };
+    /// Which rows go next for room.
+    fn first_for_room(&self) -> Option<Which> {
+        let database = self.database.as_ref()?;
         let now_ms = self.clock.now_ms();
         let may_go = |which: &Which| which.may_go(&self.options.retention);
         let there = |which: &Which| matches!(prune::first(&database.conn, &database.rows, *which, now_ms), Ok(Some(_)));
-        let Some(which) = ORDER.into_iter().filter(may_go).find(there) else { return false };
+        ORDER.into_iter().filter(may_go).find(there)
+    }
+
+    /// Whether something was removed, and the pages of it given back.
+    fn remove_one_step_for_room(&mut self, which: Which) -> bool {
+        self.begin(Work::Pruning);
+        let now_ms = self.clock.now_ms();
+        let Some(database) = &mut self.database else { return false };
         if let Err(error) = self.ballast.release() {
             log::debug!(error:% = error; "the ballast cannot be let go");
         }

@@ -240,7 +240,6 @@ impl Writer {
 impl Writer {
     /// Stores what is held, or refuses it, or (acknowledged already) goes on holding it.
     fn store(&mut self, inbox: &Inbox<Command>) {
-        self.begin(Work::Storing);
         let entries = std::mem::take(&mut self.held);
         self.storing_bytes = entries.iter().map(bytes_of).sum();
         let stored = self.store_or_mend(&entries);
@@ -268,13 +267,13 @@ impl Writer {
     fn store_or_mend(&mut self, entries: &[Entry]) -> Result<Vec<Outcome>, (Refusing, String)> {
         let mut last = (Refusing::Failing, "the database could not be mended".to_owned());
         for attempt in 0..ATTEMPTS_MAX {
+            self.begin(Work::Storing);
             let Some(database) = &mut self.database else {
                 self.begin(Work::Opening);
                 self.reopen().map_err(|error| match error.fault(&self.options.path) {
                     Fault::Full => (Refusing::DiskFull, self.full_reason()),
                     _ => (Refusing::Failing, error.to_string()),
                 })?;
-                self.begin(Work::Storing);
                 continue;
             };
             let started = Instant::now();
@@ -332,6 +331,10 @@ impl Writer {
             }
             was_full = true;
             failed = "the disk is full".to_owned();
+        }
+        if was_full {
+            // What it has cost is taken again, if anything that may go makes room for it.
+            self.make_room();
         }
         log::warn!(error:% = failed; "the push cursor was not stored, the rows will be sent again");
         false

@@ -32,7 +32,9 @@ impl Writer {
             self.begin(Work::Probing);
             self.probe(inbox);
         }
-        let checkpointed = self.keep_log_short(inbox);
+        // What is past the limit is removed and given back before it reaches the file.
+        let outgrown = self.sizes().is_some_and(|sizes| self.has_outgrown(sizes));
+        let checkpointed = !outgrown && self.keep_log_short(inbox);
         let uptime = self.clock.uptime();
         let look = uptime >= self.next_look;
         // The day may have changed although nothing was stored.
@@ -43,13 +45,12 @@ impl Writer {
         if look {
             self.next_look = uptime + LOOK;
             malloc::trim();
-            if self.refusing.is_none() && !self.ballast.is_whole() {
+            if !matches!(self.refusing, Some(Refusing::DiskFull | Refusing::Failing)) && !self.ballast.is_whole() {
                 self.take_ballast();
             }
         }
         let Some(sizes) = self.sizes() else { return self.publish() };
         if look || self.more_to_do || self.refusing == Some(Refusing::FileFull) || self.is_at_limit(sizes) {
-            self.begin(Work::Pruning);
             self.take_steps(inbox, look);
         } else {
             self.sizes_before = sizes;
@@ -62,7 +63,7 @@ impl Writer {
 
     /// One step for the limits. While the file is at its own, more of them, until it holds no more than before the last
     /// commit: however fast events come, it does not grow past its limit.
-    fn take_steps(&mut self, inbox: &Inbox<Command>, look: bool) {
+    fn take_steps(&mut self, inbox: &Inbox<Command>, mut look: bool) {
         // Nothing is given back while the log cannot be moved into the file, and the log would only grow.
         if self.refusing == Some(Refusing::LogBlocked) {
             self.more_to_do = false;
@@ -70,6 +71,7 @@ impl Writer {
         }
         let mut timely = look || self.timely;
         loop {
+            self.begin(Work::Pruning);
             match self.keep_limits(look, timely) {
                 Ok(step) => self.after_step(inbox, step),
                 Err(error) => {
@@ -77,23 +79,27 @@ impl Writer {
                     if let Err((why, reason)) = self.mend(&error) {
                         self.refuse(inbox, why, reason);
                     }
+                    self.keep_log_short(inbox);
                     return;
                 }
             }
             if timely {
                 self.timely = self.more_to_do;
             }
-            self.keep_log_short(inbox);
             let Some(sizes) = self.sizes() else { return };
             let before = self.sizes_before;
             let grown = sizes.used > before.used || sizes.pages > before.pages;
-            let blocked = self.refusing == Some(Refusing::LogBlocked);
-            if blocked || !(self.more_to_do && grown && self.is_at_limit(sizes)) {
+            let again = self.more_to_do && grown && self.is_at_limit(sizes);
+            if !(again && self.has_outgrown(sizes)) {
+                self.keep_log_short(inbox);
+            }
+            if !again || self.refusing == Some(Refusing::LogBlocked) {
                 self.sizes_before = sizes;
+                self.more_to_do |= self.timely;
                 return;
             }
             // What is old can wait for the next round.
-            timely = false;
+            (look, timely) = (false, false);
         }
     }
 
@@ -104,6 +110,14 @@ impl Writer {
 
     fn is_at_limit(&self, Pages { pages, used }: Pages) -> bool {
         limits::is_at_limit(&self.options.retention, pages, used)
+    }
+
+    /// Whether the last commit has made the file longer than its limit, though so far only in the log: what a checkpoint
+    /// would write past the limit is cut off there first. But the log must not grow for it without end.
+    fn has_outgrown(&self, Pages { pages, .. }: Pages) -> bool {
+        let past = pages > self.sizes_before.pages && pages > limits::pages_max(&self.options.retention);
+        let log_pages = self.database.as_ref().map_or(0, |database| database.wal_pages());
+        past && log_pages < limits::WAL_PAGES_MAX && self.refusing != Some(Refusing::LogBlocked)
     }
 
     /// Tells what the calls of today came to. It is the next time's if it cannot be read now.
@@ -161,7 +175,7 @@ impl Writer {
             Step::Remove { which, before_ms, cause } => {
                 let wanted = match before_ms {
                     Some(_) => limits::STEP_PAGES,
-                    None => limits::pages_to_free(&self.options.retention, pages - free_pages),
+                    None => limits::pages_to_free(&self.options.retention, pages - free_pages, which),
                 };
                 let removed = prune::remove(conn, rows, which, before_ms, cause, wanted, now_ms)?;
                 log::debug!(count = removed, cause = cause.name(), which:? = which; "rows were removed");
@@ -190,7 +204,8 @@ impl Writer {
         if step == Step::Refuse {
             let limit = self.options.retention.db_max_bytes >> 20;
             let reason = format!(
-                "the database has reached TRACE_DB_MAX_MB={limit} and every row in it waits for the push;                  let the push through, or raise the limit"
+                "the database has reached TRACE_DB_MAX_MB={limit} and every row in it waits for the push; \
+                 let the push through, or raise the limit"
             );
             self.refuse(inbox, Refusing::FileFull, reason);
         } else if self.refusing == Some(Refusing::FileFull) && step != Step::GiveBack {
