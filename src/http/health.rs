@@ -20,10 +20,16 @@ use crate::summary::{DayBudget, ServiceCoverage};
 
 /// Why a POST would be refused now, if it would.
 pub(super) fn refusing<C>(app: &App<C>, limits: &Limits, budget: &Budget) -> Option<&'static str> {
-    // Who waits for the commit is told no later than that it did not come in time.
-    let is_stuck = || app.config.ack == Ack::Stored && busy(app).is_stuck() && busy(app).time >= limits.answer;
     let refused = app.queue.refusing().map(Refusal::name);
-    refused.or((!budget.has_room()).then_some(BODIES_FULL)).or_else(|| is_stuck().then_some(WRITER_STUCK))
+    refused
+        .or((!budget.has_room()).then_some(BODIES_FULL))
+        .or_else(|| keeps_waiting(app, limits).then_some(WRITER_STUCK))
+}
+
+/// Whether the writer has been at one thing for as long as a request may wait for it. Another one is refused at once then.
+pub(super) fn keeps_waiting<C>(app: &App<C>, limits: &Limits) -> bool {
+    let busy = busy(app);
+    app.config.ack == Ack::Stored && busy.is_stuck() && busy.time >= limits.answer
 }
 
 fn busy<C>(app: &App<C>) -> Busy {

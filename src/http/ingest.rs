@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::App;
 use super::budget::Hold;
 use super::fault::{self, Dialect, Fault, NativeError};
+use super::health;
 use super::limits::Limits;
 use crate::config::Ack;
 use crate::event::{Event, EventId, Kind, Table};
@@ -50,7 +51,7 @@ pub(super) async fn native<C>(
     if report.ids.is_empty() && !report.rejected.is_empty() {
         return all_invalid(&report.rejected);
     }
-    match store(app, batch).await {
+    match store(app, limits, batch).await {
         Ok(duplicates) => fault::json(202, &Receipt::new(&report, duplicates)),
         Err(fault) => fault.response(Dialect::Native),
     }
@@ -109,7 +110,7 @@ async fn records<C>(
     if report.rejected > 0 && report.rejected == report.records {
         return Err(Fault::new(400, report.rejected_message));
     }
-    store(app, batch).await?;
+    store(app, limits, batch).await?;
     let partial = (report.rejected > 0).then_some((report.rejected, report.rejected_message.as_str()));
     Ok(otlp::success(signal, encoding, partial))
 }
@@ -131,7 +132,11 @@ fn priced<C>(app: &App<C>, mut event: Event) -> Event {
 
 /// Offers the batch and waits for the commit if the acknowledgement promises one. Gives back how
 /// many events were stored before, as far as that is known.
-async fn store<C>(app: &App<C>, batch: Batch) -> Result<u32, Fault> {
+async fn store<C>(app: &App<C>, limits: &Limits, batch: Batch) -> Result<u32, Fault> {
+    if health::keeps_waiting(app, limits) {
+        app.stats.count_refused(stats::Refusal::StoreFailing, batch.len() as u64);
+        return Err(Fault::new(503, "the database has not answered for a while, send the same again later"));
+    }
     match app.config.ack {
         Ack::Queued => queued(app.queue.give(batch)).map(|()| 0),
         Ack::Stored => match queued(app.queue.offer(batch))?.settled().await {

@@ -202,7 +202,7 @@ fn writer(facts: &Facts<'_>, to: &mut Families<'_>) {
         "How long the writer has been at what it is at; 0 when it is idle.",
         time,
     );
-    to.gauge("openclaw_trace_writer_stuck", "Whether that is 10 seconds or longer.", busy.is_stuck());
+    to.gauge("openclaw_trace_writer_stuck", "Whether that is 15 seconds or longer.", busy.is_stuck());
 }
 
 fn queue(stats: &Stats, to: &mut Families<'_>) {

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::shutdown::{Token, stops_within};
 use crate::stats::{Busy, Stats};
 
-/// Between two looks: half of what is too long. A look reads one number.
+/// Between two looks: a third of what is too long. A look reads one number.
 const EVERY: Duration = Duration::from_secs(5);
 /// Between two lines about the same.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -86,6 +86,6 @@ mod tests {
             told.extend(watchdog.look(writer.busy(at(second))).map(|told| (second, told)));
         }
         use Told::{Over, Stuck};
-        assert_eq!(told, [(30, Stuck), (90, Stuck), (100, Over), (110, Stuck), (120, Stuck), (160, Over)]);
+        assert_eq!(told, [(35, Stuck), (95, Stuck), (100, Over), (115, Stuck), (120, Stuck), (160, Over)]);
     }
 }

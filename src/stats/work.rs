@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// So long at one thing, and the writer counts as stuck: SQLite itself waits no longer for a lock, and what is larger is done
-/// in steps of some milliseconds.
-pub const STUCK_AFTER: Duration = Duration::from_secs(10);
+/// So long at one thing, and the writer counts as stuck: longer than SQLite itself waits for a lock (10 s), and what is larger
+/// is done in steps of some milliseconds, each of which begins anew.
+pub const STUCK_AFTER: Duration = Duration::from_secs(15);
 
 /// What the writer may be at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,10 +112,10 @@ mod tests {
         assert_eq!((writer.busy(at(100)).at, writer.busy(at(100)).is_stuck()), (Work::Idle, false));
         for work in Work::ALL {
             writer.begin(work, at(100));
-            let busy = writer.busy(at(109));
-            let time = if work == Work::Idle { at(0) } else { at(9) };
+            let busy = writer.busy(at(114));
+            let time = if work == Work::Idle { at(0) } else { at(14) };
             assert_eq!((busy, busy.is_stuck()), (Busy { at: work, since: at(100), time }, false));
-            assert_eq!(writer.busy(at(110)).is_stuck(), work != Work::Idle, "{work:?}");
+            assert_eq!(writer.busy(at(115)).is_stuck(), work != Work::Idle, "{work:?}");
             assert_eq!(writer.busy(at(99)).time, at(0), "a clock that is read on another thread may be behind");
         }
     }

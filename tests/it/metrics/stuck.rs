@@ -7,7 +7,7 @@ use std::time::Duration;
 use openclaw_trace::clock::Clock;
 use openclaw_trace::event::{CustomEvent, Event, EventId, Kind};
 use openclaw_trace::queue::{Limits, Offer, Outcome, Window, queue};
-use openclaw_trace::stats::{Stats, Work};
+use openclaw_trace::stats::{Refusal, Stats, Work};
 use openclaw_trace::store::{Command, Options, Writer};
 use rusqlite::Connection;
 
@@ -34,9 +34,9 @@ fn a_writer_that_waits_for_a_lock_says_at_what_it_is_and_goes_on() {
     batch.push(Event { id: EventId::new(START_MS), received_at_ms: START_MS, kind });
     let Offer::Queued(ticket) = queue.offer(batch) else { panic!("the queue is empty") };
     until("it is at it", || stats.writer.busy(clock.uptime()).at == Work::Storing);
-    clock.advance(Duration::from_secs(12));
+    clock.advance(Duration::from_secs(17));
     let busy = stats.writer.busy(clock.uptime());
-    assert_eq!((busy.at, busy.time, busy.is_stuck()), (Work::Storing, Duration::from_secs(12), true));
+    assert_eq!((busy.at, busy.time, busy.is_stuck()), (Work::Storing, Duration::from_secs(17), true));
     // SQLite waits for the lock for ten seconds of its own, which began a moment ago.
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(smol::block_on(ticket.settled()), Outcome::Stored { stored: 1, duplicates: 0, ignored: 0 });
@@ -45,6 +45,10 @@ fn a_writer_that_waits_for_a_lock_says_at_what_it_is_and_goes_on() {
     assert!(queue.command(Command::Close));
     writing.join().unwrap();
     assert_eq!(stats.writer.busy(clock.uptime()).time, Duration::ZERO);
+}
+
+fn event() -> &'static str {
+    "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{\"name\":\"a\"}"
 }
 
 fn health(server: &Server) -> (u16, serde_json::Value) {
@@ -58,14 +62,18 @@ fn health_says_that_the_writer_is_stuck_and_refuses_once_nobody_would_be_answere
     let server = Server::start(Setup { clock: Some(clock.clone()), ..Setup::default() });
     clock.advance(Duration::from_secs(60));
     server.stats.writer.begin(Work::Checkpoint, clock.uptime());
-    for (seconds, stuck, status) in [(9, false, 200), (1, true, 200), (19, true, 200), (1, true, 503)] {
+    for (seconds, stuck, status) in [(14, false, 200), (1, true, 200), (14, true, 200), (1, true, 503)] {
         clock.advance(Duration::from_secs(seconds));
         let (found, health) = health(&server);
         let writer = &health["database"]["writer"];
         assert_eq!((found, &writer["stuck"], &writer["at"]), (status, &stuck.into(), &"checkpoint".into()), "{health}");
         let refusing = if status == 503 { "writer_stuck".into() } else { serde_json::Value::Null };
         assert_eq!(health["refusing"], refusing);
+        let posted = server.ask(event());
+        let wanted = if status == 503 { (503, Some("1")) } else { (202, None) };
+        assert_eq!((posted.status, posted.header("retry-after")), wanted, "a request is refused when health says so");
     }
+    assert_eq!(server.stats.ledger().refused[Refusal::StoreFailing as usize], 1);
     let (_, told) = health(&server);
     assert_eq!(told["database"]["writer"]["busy_ms"], 30_000);
     let metrics = server.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -77,7 +85,7 @@ fn health_says_that_the_writer_is_stuck_and_refuses_once_nobody_would_be_answere
         assert!(metrics.text().lines().any(|found| found == line), "{line}");
     }
     server.stats.writer.begin(Work::Idle, clock.uptime());
-    assert_eq!(health(&server).0, 200);
+    assert_eq!((health(&server).0, server.ask(event()).status), (200, 202));
 }
 
 #[test]
@@ -89,4 +97,5 @@ fn a_stuck_writer_refuses_nothing_that_is_acknowledged_before_it_is_stored() {
     clock.advance(Duration::from_secs(3600));
     let (status, health) = health(&server);
     assert_eq!((status, &health["database"]["writer"]["stuck"]), (200, &true.into()), "{health}");
+    assert_eq!(server.ask(event()).status, 202);
 }
