@@ -535,6 +535,26 @@ fn a_volume_that_gives_no_ballast_can_be_full_and_recovers_all_the_same() {
 }
 
 #[test]
+fn for_a_large_request_on_a_full_disk_as_many_small_rows_go_as_must() {
+    let Some(dir) = TempDir::on_tmpfs("small-rows", "32m") else { return };
+    let mut store = Store::open(options(&dir.join("t.db")));
+    for _ in 0..40 {
+        store.store((0..2000).map(|_| event()).collect());
+    }
+    // Else the log alone, which is emptied first, might be as long as the room that is wanted.
+    store.close();
+    let store = Store::open(options(&dir.join("t.db")));
+    fill(&dir.join("stranger"));
+    let outcome = store.store((0..1000).map(|_| event_at(NOW, 3000)).collect());
+    let account = store.stats.store().rows[Table::CustomEvents.index()];
+    assert_eq!(outcome, Outcome::Stored { stored: 1000, duplicates: 0, ignored: 0 });
+    // More than 64 steps of 500 rows, none of which was all that must go.
+    assert!(account.pruned[Pruned::Disk as usize] > 32_000, "{account:?}");
+    assert!(store.stats.store().ballast);
+    store.check_laws();
+}
+
+#[test]
 fn a_file_that_only_a_reader_finds_broken_is_moved_aside_when_it_says_so() {
     let dir = TempDir::new("examine");
     let path = dir.join("t.db");
