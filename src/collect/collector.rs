@@ -33,6 +33,7 @@ pub struct Collector {
     /// [`cgroup::mounts`], as they were when last looked at.
     mounts: String,
     sockets_cost_much: bool,
+    next_sockets: Duration,
     kills_are_of_machine: bool,
     unreadable: BTreeSet<&'static str>,
 }
@@ -70,9 +71,10 @@ struct Counters {
 
 /// How often that is read which costs more, or says less.
 const SELDOM: Duration = Duration::from_secs(300);
-/// What it may take to read the sockets at every sample. Where it takes longer they are read as seldom: the kernel walks
-/// the whole of its table, which on a machine of 24 GB takes 2.4 ms for each of the two files, on one of 1 GB 0.1 ms.
+/// What it may take to read the sockets at every sample. Where it takes longer they are read every [`SOCKETS_SELDOM`]: the kernel
+/// walks the whole of its table, which on a machine of 24 GB takes 2.4 ms for each of the two files, on one of 1 GB 0.1 ms.
 const SOCKETS_TIME_MAX: Duration = Duration::from_micros(250);
+const SOCKETS_SELDOM: Duration = Duration::from_secs(900);
 const US_PER_MS: i64 = 1000;
 
 impl Collector {
@@ -90,6 +92,7 @@ impl Collector {
             next_seldom: Duration::ZERO,
             mounts: String::new(),
             sockets_cost_much: false,
+            next_sockets: Duration::ZERO,
             kills_are_of_machine: false,
             unreadable: BTreeSet::new(),
         }
@@ -142,7 +145,7 @@ impl Collector {
             }
         }
         self.count_processes(is_seldom, &mut sample);
-        self.count_sockets(is_seldom, &mut sample);
+        self.count_sockets(uptime, &mut sample);
         self.disk(&mut sample);
         self.tell_unreadable(&sample, &now);
         // Not read this once is no reason to miss a kill.
@@ -290,10 +293,11 @@ impl Collector {
         }
     }
 
-    fn count_sockets(&mut self, is_seldom: bool, sample: &mut SystemMetric) {
-        if self.sockets_cost_much && !is_seldom {
+    fn count_sockets(&mut self, uptime: Duration, sample: &mut SystemMetric) {
+        if self.sockets_cost_much && uptime < self.next_sockets {
             return;
         }
+        self.next_sockets = uptime + SOCKETS_SELDOM;
         let started = Instant::now();
         // Cut short, it would tell less than there is.
         let whole = |text: &str, states: States| states.and(text).filter(|_| self.files.is_whole(text));

@@ -74,13 +74,14 @@ pub(super) fn diskstats(text: &str, mut is_disk: impl FnMut(&str) -> bool) -> Op
     let sum = text.lines().try_fold(Transferred::default(), |sum, line| {
         let mut fields = line.split_ascii_whitespace();
         let name = fields.nth(2)?;
-        if !is_disk(name) {
+        let sectors = [fields.nth(2), fields.nth(3)].map(|field| field.and_then(count));
+        // Of a device that was never used nobody need be asked: machines have a dozen loops.
+        if sectors == [Some(0); 2] || !is_disk(name) {
             return Some(sum);
         }
         has_disk = true;
-        let read = count(fields.nth(2)?)?.checked_mul(SECTOR_BYTES)?;
-        let written = count(fields.nth(3)?)?.checked_mul(SECTOR_BYTES)?;
-        sum.and(read, written)
+        let [read, written] = sectors.map(|sectors| sectors.and_then(|sectors| sectors.checked_mul(SECTOR_BYTES)));
+        sum.and(read?, written?)
     });
     sum.filter(|_| has_disk)
 }
