@@ -35,7 +35,7 @@ impl<const N: usize, T: Default> Named<N, T> {
 
     /// The thing of these names if they are known or there is `room` for them, else that of all others.
     fn of(&mut self, names: [&str; N], room: impl FnOnce(&Self) -> bool) -> &mut T {
-        let names = names.map(|name| if name.is_empty() { NO_NAME } else { cut(name, NAME_BYTES_MAX) });
+        let names = names.map(told);
         let place = self.place(names).unwrap_or_else(|| {
             let names = if room(self) { names } else { [OTHER_NAMES; N] };
             self.place(names).unwrap_or_else(|| {
@@ -176,11 +176,16 @@ impl Gains {
 
 /// Whether names that `gains` does not have will be told apart among `all`.
 fn has_room<const N: usize, T: Default>(gains: &Named<N, T>, names: [&str; N], all: &Named<N, T>) -> bool {
-    let names = names.map(|name| if name.is_empty() { NO_NAME } else { cut(name, NAME_BYTES_MAX) });
+    let names = names.map(told);
     let is_new = |row: &[Box<str>; N]| all.place(row.each_ref().map(|name| &**name)).is_none();
     let new =
         || gains.rows.iter().filter(|(row, _)| row.iter().any(|name| **name != *OTHER_NAMES) && is_new(row)).count();
     all.place(names).is_some() || all.told_apart() + new() < NAMES_MAX
+}
+
+/// What a name is called here.
+fn told(name: &str) -> &str {
+    if name.is_empty() { NO_NAME } else { cut(name, NAME_BYTES_MAX) }
 }
 
 #[cfg(test)]
