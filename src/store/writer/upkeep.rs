@@ -33,7 +33,8 @@ impl Writer {
             self.probe(inbox);
         }
         // What is past the limit is removed and given back before it reaches the file.
-        let outgrown = self.sizes().is_some_and(|sizes| self.has_outgrown(sizes));
+        let sizes = self.sizes();
+        let outgrown = sizes.is_some_and(|sizes| self.has_outgrown(sizes));
         let checkpointed = !outgrown && self.keep_log_short(inbox);
         let uptime = self.clock.uptime();
         let look = uptime >= self.next_look;
@@ -49,7 +50,9 @@ impl Writer {
                 self.take_ballast();
             }
         }
-        let Some(sizes) = self.sizes() else { return self.publish() };
+        // A checkpoint that could not be made may have made room.
+        let sizes = if checkpointed { self.sizes() } else { sizes };
+        let Some(sizes) = sizes else { return self.publish() };
         if look || self.more_to_do || self.refusing == Some(Refusing::FileFull) || self.is_at_limit(sizes) {
             self.take_steps(inbox, look);
         } else {
