@@ -91,10 +91,10 @@ impl Follower {
         uptime: Duration,
         page_bytes: Option<i64>,
     ) -> Option<u32> {
-        let us = files.parse("proc/self/stat", Process::read).map(|process| process.pid);
         if !self.is_told() || !processes.is_complete() {
             return None;
         }
+        let us = files.parse("proc/self/stat", Process::read).map(|process| process.pid);
         let found = self.find(processes, files, us);
         let identity = found.map(Identity::of);
         // Of one that was never seen it cannot be said that it is gone while there are processes that are not shown.

@@ -13,7 +13,7 @@ use super::pressure::Stalled;
 use super::proc::{Memory, count, keyed};
 use super::process::Process;
 use super::processes::Processes;
-use super::rates::CpuCounters;
+use super::rates::{Counter, CpuTimes};
 use crate::event::Scope;
 
 /// Version 1 writes "no limit" as the largest multiple of the page size; no machine has that much.
@@ -207,7 +207,7 @@ impl MemoryGroup {
 
 impl CpuGroup {
     /// Reads what the group has used.
-    pub(super) fn counters(&self, files: &Files) -> Option<CpuCounters> {
+    pub(super) fn counters(&self, files: &Files) -> Option<Counter<CpuTimes>> {
         const NS_PER_US: i64 = 1000;
         let stat = files.text(self.dir.join("cpu.stat")).unwrap_or_default();
         let (used_us, throttled_us) = match self.version {
@@ -217,7 +217,7 @@ impl CpuGroup {
             }
             Version::V2 => (keyed(&stat, "usage_usec")?, keyed(&stat, "throttled_usec")),
         };
-        Some(CpuCounters { used_us, throttled_us, of: files.owner(&self.usage_dir) })
+        Some(Counter { value: CpuTimes { used_us, throttled_us }, of: files.owner(&self.usage_dir) })
     }
 
     /// How long somebody waited for a CPU. Version 1 does not know.
@@ -370,7 +370,7 @@ mod tests {
         let groups = Groups::find(&files, mounts, Some("0::/system.slice/agent.service\n"), &Processes::default());
         let cpu = groups.cpu.unwrap();
         assert_eq!((cpu.dir.as_path(), cpu.limit_cores), (Path::new("/").join(unit).as_path(), None));
-        assert_eq!(cpu.counters(&files).map(|counters| counters.used_us), Some(7));
+        assert_eq!(cpu.counters(&files).map(|counters| counters.value.used_us), Some(7));
         // Nothing is limited in the slice: then it is the machine's.
         let groups = Groups::find(&files, mounts, Some("0::/system.slice\n"), &Processes::default());
         assert_eq!((groups.cpu, groups.scope), (None, Scope::Host));

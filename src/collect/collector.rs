@@ -13,7 +13,7 @@ use super::pressure::Stalled;
 use super::proc::{self, Interface, MachineCpu, Memory};
 use super::process::cpus_allowed;
 use super::processes::Processes;
-use super::rates::{Counter, CpuCounters, Owner, cores_used, rise, traffic};
+use super::rates::{Counter, CpuTimes, Owner, cores_used, rise, traffic};
 use super::tcp::States;
 use crate::event::{Scope, SystemMetric};
 use crate::space::Space;
@@ -42,7 +42,7 @@ pub struct Collector {
 #[derive(Debug)]
 struct Before {
     uptime: Duration,
-    cpu: Option<CpuCounters>,
+    cpu: Option<Counter<CpuTimes>>,
     stolen_us: Option<i64>,
     interfaces: Option<Vec<Interface>>,
     counters: Counters,
@@ -191,15 +191,14 @@ impl Collector {
         machine: Option<MachineCpu>,
         cpus_allowed: Option<f64>,
         sample: &mut SystemMetric,
-    ) -> Option<CpuCounters> {
+    ) -> Option<Counter<CpuTimes>> {
         let cores = machine.map(|m| m.cores);
         let quota = groups.cpu.as_ref().and_then(|group| group.limit_cores);
         sample.cpu_limit_cores = [quota, cores, cpus_allowed].into_iter().flatten().reduce(f64::min);
         match &groups.cpu {
             Some(group) => group.counters(&self.files),
-            None if groups.scope == Scope::Host => {
-                machine.map(|m| CpuCounters { used_us: m.used_us, throttled_us: None, of: Owner::default() })
-            }
+            None if groups.scope == Scope::Host => machine
+                .map(|m| Counter { value: CpuTimes { used_us: m.used_us, throttled_us: None }, of: Owner::default() }),
             // Its memory is in a group, its CPU in none: what the machine used is not what it used.
             None => None,
         }
@@ -278,7 +277,7 @@ impl Collector {
                 // name, `!` stands for the `/` of a path.
                 self.files.exists(format!("sys/block/{}/device", name.replace('/', "!")))
             };
-            let value = self.files.text("proc/diskstats").and_then(|text| disks::diskstats(&text, is_disk))?;
+            let value = self.files.parse("proc/diskstats", |text| disks::diskstats(text, is_disk))?;
             return Some(Counter { value, of: Owner::default() });
         }
         let group = groups.io.as_ref()?;
@@ -380,7 +379,16 @@ impl Before {
 
     /// Fills what happened since `before`.
     fn fill(&self, before: &Before, interval: Duration, sample: &mut SystemMetric) {
-        fill_cpu(sample, before.cpu.as_ref(), self.cpu.as_ref(), interval);
+        let cpu = Counter::since(self.cpu.as_ref(), before.cpu.as_ref(), |before, now| {
+            let throttled_us = before.throttled_us.zip(now.throttled_us).and_then(|(before, now)| rise(before, now));
+            Some((cores_used(before.used_us, now.used_us, interval), throttled_us))
+        });
+        let (cores_used, throttled_us) = cpu.unwrap_or_default();
+        sample.cpu_cores_used = cores_used;
+        sample.cpu_percent = cores_used
+            .zip(sample.cpu_limit_cores)
+            .and_then(|(used, limit)| (limit > 0.0).then(|| percent(used, limit)));
+        sample.cpu_throttled_ms = throttled_us.map(|us| us / US_PER_MS);
         let stolen = before.stolen_us.zip(self.stolen_us).and_then(|(before, now)| rise(before, now));
         sample.cpu_steal_ms = stolen.map(|us| us / US_PER_MS);
         if let (Some(before), Some(now)) = (&before.interfaces, &self.interfaces)
@@ -402,18 +410,6 @@ impl Before {
         });
         (sample.io_read_bytes, sample.io_write_bytes) = transferred.unzip();
     }
-}
-
-/// CPU figures of the time between two readings of the same counters.
-fn fill_cpu(sample: &mut SystemMetric, before: Option<&CpuCounters>, now: Option<&CpuCounters>, interval: Duration) {
-    let Some((before, now)) = before.zip(now).filter(|(before, now)| before.of == now.of) else { return };
-    sample.cpu_cores_used = cores_used(before.used_us, now.used_us, interval);
-    sample.cpu_percent = sample
-        .cpu_cores_used
-        .zip(sample.cpu_limit_cores)
-        .and_then(|(used, limit)| (limit > 0.0).then(|| percent(used, limit)));
-    let throttled_us = before.throttled_us.zip(now.throttled_us).and_then(|(before, now)| rise(before, now));
-    sample.cpu_throttled_ms = throttled_us.map(|us| us / 1000);
 }
 
 fn percent(part: f64, whole: f64) -> f64 {

@@ -6,7 +6,7 @@ use super::files::Files;
 use super::process::Process;
 
 /// Processes of which more is read at every sample than that they are there. A container has dozens; on a host with more,
-/// reading them would take the executor's time, and they are read when all is looked at anew.
+/// reading them would cost more than all else, and they are read when all is looked at anew.
 const READ_MAX: usize = 1024;
 /// How many of the biggest are told.
 const TOP: usize = 3;

@@ -16,13 +16,11 @@ pub(super) struct Owner {
 
 /// CPU time of the machine or of one cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CpuCounters {
+pub(super) struct CpuTimes {
     /// Used so far, microseconds.
     pub(super) used_us: i64,
     /// Kept waiting by the quota so far, microseconds.
     pub(super) throttled_us: Option<i64>,
-    /// Whose it is.
-    pub(super) of: Owner,
 }
 
 /// How far a counter rose. `None` when it went back: it was made anew, and a difference across the two
