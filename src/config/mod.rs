@@ -320,6 +320,17 @@ pub struct Identity {
     pub fly_process_group: Option<String>,
 }
 
+/// Who sends: what the receiver needs to tell sidecars apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    /// The id of the database file.
+    pub instance_id: &'a str,
+    /// The machine.
+    pub identity: &'a Identity,
+    /// Version of the program.
+    pub version: &'a str,
+}
+
 /// A value that no log, error or answer ever shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

@@ -13,6 +13,7 @@ use super::answer::judge;
 use super::body::{Body, Limits, OpenBatch};
 use super::rows::{Ids, ReadFault, Rows};
 use crate::client::{self, Cancel, Client, ClientConfig};
+use crate::config::Sender;
 use crate::event::EventId;
 use crate::logging::Repeats;
 use crate::store::Command;
@@ -128,7 +129,7 @@ fn connectable(setup: &Setup, timeout: Duration, cancel: Cancel) -> Result<Clien
 fn select(setup: &Setup, rows: &dyn Rows, instance_id: &str, after: Ids) -> Result<Option<OpenBatch>, ReadFault> {
     let id = EventId::new(setup.clock.now_ms()).to_string();
     let mut head = Vec::new();
-    wire::head(&id, &wire::Sender { instance_id, identity: &setup.identity, version: setup.version }, &mut head);
+    wire::head(&id, &Sender { instance_id, identity: &setup.identity, version: setup.version }, &mut head);
     let limits = Limits { bytes_max: setup.config.max_bytes as u64, rows_max: ROWS_MAX };
     OpenBatch::select(rows, id, instance_id.to_owned(), &head, after, limits)
 }

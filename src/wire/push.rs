@@ -8,19 +8,8 @@ use std::fmt;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::config::Identity;
+use crate::config::Sender;
 use crate::event::{Table, Value};
-
-/// Who sends: what the receiver needs to tell sidecars apart.
-#[derive(Debug, Clone, Copy)]
-pub struct Sender<'a> {
-    /// The id of the database file.
-    pub instance_id: &'a str,
-    /// The machine.
-    pub identity: &'a Identity,
-    /// Version of the program.
-    pub version: &'a str,
-}
 
 /// Appends everything that comes before the first table. A name that is not known is `null`.
 pub fn head(batch_id: &str, sender: &Sender<'_>, out: &mut Vec<u8>) {
@@ -179,6 +168,7 @@ fn json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Identity;
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
