@@ -8,8 +8,10 @@
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use flate2::Compression;
+use flate2::read::GzEncoder;
 use ureq::config::Config;
 use ureq::http::uri::Scheme;
 use ureq::http::{Response, Uri};
@@ -43,7 +45,7 @@ pub struct Client {
 pub struct Answer {
     /// Status code.
     pub status: u16,
-    /// `Retry-After`, where it is a number of seconds.
+    /// `Retry-After`, a number of seconds or a date; at most an hour.
     pub retry_after: Option<Duration>,
     /// The body, at most [`ANSWER_BYTES_MAX`] of it.
     pub body: Vec<u8>,
@@ -60,6 +62,12 @@ pub enum Error {
     /// Nothing was sent, and nothing will be until the configuration is mended.
     #[error("{0}")]
     Unusable(String),
+    /// The host has no address, or nobody takes a connection there: nothing was sent.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Whoever is there is not whom we trust, or speaks no TLS: nothing was sent.
+    #[error("{0}")]
+    Untrusted(String),
     /// No whole answer came. Whether the request was carried out is not known.
     #[error("{0}")]
     NoAnswer(String),
@@ -137,18 +145,28 @@ impl Client {
         Ok(Client { agent, cancel })
     }
 
-    /// Sends `length` bytes of `body` and waits for the answer.
+    /// Sends `length` bytes of `body` and waits for the answer. With `gzip` they are compressed on the way, and go out
+    /// chunked: how many they will be is not known before.
     ///
     /// # Errors
     /// Any of [`Error`]. A `body` that ends before `length` bytes is an [`Error::Body`]; the
     /// receiver sees a request that breaks off.
-    pub fn post(&self, url: &str, headers: &[(&str, &str)], body: impl Read, length: u64) -> Result<Answer, Error> {
+    pub fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Read,
+        length: u64,
+        gzip: bool,
+    ) -> Result<Answer, Error> {
         let mut exact = Exact { from: body, left: length, fault: None };
-        let mut request = self.agent.post(url).header("Content-Length", length.to_string());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.send(SendBody::from_reader(&mut exact));
+        let request = headers.iter().fold(self.agent.post(url), |request, (name, value)| request.header(*name, *value));
+        let response = if gzip {
+            let mut packed = GzEncoder::new(&mut exact, Compression::fast());
+            request.header("Content-Encoding", "gzip").send(SendBody::from_reader(&mut packed))
+        } else {
+            request.header("Content-Length", length.to_string()).send(SendBody::from_reader(&mut exact))
+        };
         if let Some(fault) = exact.fault {
             return Err(Error::Body(fault));
         }
@@ -213,7 +231,11 @@ impl Resolver for Names {
 
 fn read_answer(mut response: Response<Body>) -> Result<Answer, Error> {
     let status = response.status().as_u16();
-    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(seconds);
+    let retry_after = response
+        .headers()
+        .get("retry-after")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| retry_after(text, SystemTime::now()));
     let mut body = Vec::new();
     let limit = ANSWER_BYTES_MAX as u64 + 1;
     response
@@ -227,21 +249,49 @@ fn read_answer(mut response: Response<Body>) -> Result<Answer, Error> {
     Ok(Answer { status, retry_after, body, cut })
 }
 
-fn seconds(text: &str) -> Option<Duration> {
-    let seconds = text.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+/// A date that has passed is no wait.
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    let wait = match httpdate::parse_http_date(text) {
+        Ok(date) => date.duration_since(now).unwrap_or_default(),
+        // More seconds than a number can hold are many.
+        Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            text.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
+        }
+        Err(_) => return None,
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
 }
 
 /// The texts of `BadUri` and `Http` may hold the URL or a header, so they are not shown.
 fn sorted(error: ureq::Error) -> Error {
+    use ureq::Timeout;
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
             Error::Unusable("the URL or a header cannot be sent".to_owned())
         }
+        ureq::Error::HostNotFound => Error::Unreachable("the host name has no address".to_owned()),
+        ureq::Error::Timeout(what @ (Timeout::Resolve | Timeout::Connect)) => {
+            Error::Unreachable(format!("no connection: timeout ({what})"))
+        }
         ureq::Error::Timeout(what) => Error::NoAnswer(format!("timeout ({what})")),
-        ureq::Error::Io(error) => Error::NoAnswer(error.to_string()),
-        ureq::Error::HostNotFound => Error::NoAnswer("the host name has no address".to_owned()),
+        ureq::Error::ConnectionFailed => Error::Unreachable("no connection".to_owned()),
+        ureq::Error::Tls(what) => Error::Untrusted(format!("TLS: {what}")),
+        ureq::Error::Rustls(error) => Error::Untrusted(format!("TLS: {error}")),
+        ureq::Error::Io(error) => sorted_io(&error),
         other => Error::NoAnswer(other.to_string()),
+    }
+}
+
+fn sorted_io(error: &io::Error) -> Error {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::AddrNotAvailable => {
+            Error::Unreachable(format!("no connection: {error}"))
+        }
+        // What rustls finds wrong with the other side.
+        Kind::InvalidData => Error::Untrusted(format!("TLS: {error}")),
+        _ => Error::NoAnswer(format!("the connection broke: {error}")),
     }
 }
 
@@ -281,11 +331,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_is_a_number_of_seconds_up_to_an_hour() {
-        assert_eq!(seconds(" 7 "), Some(Duration::from_secs(7)));
-        assert_eq!(seconds("86400"), Some(RETRY_AFTER_MAX));
-        for text in ["", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "99999999999999999999"] {
-            assert_eq!(seconds(text), None, "{text}");
+    fn retry_after_is_a_number_of_seconds_or_a_date_up_to_an_hour() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_792_567_680);
+        let wait = |text| retry_after(text, now);
+        assert_eq!(wait(" 7 "), Some(Duration::from_secs(7)));
+        assert_eq!(wait("Wed, 21 Oct 2026 07:28:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(wait("Wed, 21 Oct 2026 07:27:59 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("Wednesday, 21-Oct-26 07:28:30 GMT"), Some(Duration::from_secs(30)));
+        for text in ["86400", "99999999999999999999", "Thu, 22 Oct 2026 07:28:00 GMT"] {
+            assert_eq!(wait(text), Some(RETRY_AFTER_MAX), "{text}");
+        }
+        for text in ["", "-1", "+1", "1.5", "soon", "Wed, 41 Oct 2026 07:28:00 GMT"] {
+            assert_eq!(wait(text), None, "{text}");
         }
     }
 

@@ -550,9 +550,15 @@ pub struct TableRows {
     pub present: i64,
     /// Rows removed, by [`Pruned`].
     pub pruned: [i64; Pruned::ALL.len()],
-    /// Rows present that the remote has not confirmed; 0 without a remote.
+    /// Rows present that the remote has not confirmed and may still take; 0 without a remote.
     pub unsynced: i64,
-    /// Last id that the remote confirmed; the largest there is without a remote.
+    /// Those of them that were sent and are to be sent again.
+    pub waiting: i64,
+    /// Rows present that the remote will never take.
+    pub dead: i64,
+    /// Rows that it would never take and that count as synced since, because of their age or number.
+    pub dead_let_go: i64,
+    /// Last id that the push has passed; the largest there is without a remote.
     pub synced_id: i64,
 }
 
@@ -592,12 +598,20 @@ impl Pruned {
 pub struct PushReport {
     /// Whether there is a remote at all.
     pub enabled: bool,
-    /// Batches confirmed.
+    /// Whether rows may go out.
+    pub circuit: Circuit,
+    /// When the next push begins, Unix milliseconds.
+    pub next_attempt_ms: Option<i64>,
+    /// Batches of which rows were confirmed.
     pub batches: u64,
-    /// Rows in them.
+    /// Rows confirmed.
     pub rows: u64,
-    /// Rows that the remote named as not acceptable in an answer of 200.
+    /// Rows that the remote will never take: they became dead letters.
     pub rows_rejected: u64,
+    /// How often the remote put a row off or refused it for the time being.
+    pub rows_put_off: u64,
+    /// Rows that the remote dropped without saying which.
+    pub rows_unnamed: u64,
     /// Attempts that failed.
     pub failures: u64,
     /// Attempts that failed since the last one that did not.
@@ -608,6 +622,32 @@ pub struct PushReport {
     pub last_failure_ms: Option<i64>,
     /// Why.
     pub last_error: Option<String>,
+}
+
+/// What the breaker of the push lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Circuit {
+    /// Everything.
+    #[default]
+    Closed,
+    /// Nothing now.
+    Open,
+    /// One small batch, to see whether it works again.
+    HalfOpen,
+}
+
+impl Circuit {
+    /// All of them.
+    pub const ALL: [Circuit; 3] = [Circuit::Closed, Circuit::Open, Circuit::HalfOpen];
+
+    /// The name in `/health` and `/metrics`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Circuit::Closed => "closed",
+            Circuit::Open => "open",
+            Circuit::HalfOpen => "half_open",
+        }
+    }
 }
 
 /// A lock whose holder cannot have left it half-way: every critical section here is plain

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::PicoUsd;
+use crate::event::{PicoUsd, Table};
 use crate::price::Prices;
 
 /// One variable: what the user may set.
@@ -211,8 +211,35 @@ pub struct PushConfig {
     pub interval: Duration,
     /// PEM file of the authorities to trust.
     pub ca_file: Option<PathBuf>,
-    /// The most bytes in one body.
+    /// The most bytes in one body, before it is compressed.
     pub max_bytes: usize,
+    /// What kind of remote it is.
+    pub format: PushFormat,
+    /// Whether bodies are compressed.
+    pub gzip: bool,
+    /// Which tables it gets, in the order of [`Table::ALL`].
+    pub tables: Vec<Table>,
+    /// Headers that every request has besides ours.
+    pub headers: Vec<(String, Secret)>,
+}
+
+/// What kind of remote rows are pushed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushFormat {
+    /// One that keeps the contract of docs/wire.md.
+    Json,
+}
+
+impl PushFormat {
+    /// All of them.
+    pub const ALL: [PushFormat; 1] = [PushFormat::Json];
+
+    /// How it is written in TRACE_PUSH_FORMAT.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PushFormat::Json => "json",
+        }
+    }
 }
 
 impl PushConfig {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::shown::{ACKS, CAPTURES, LEVELS, LOG_FORMATS, ON_FULLS, SYNCS, Words, masked_url, shown_duration};
 use super::{
-    Ack, AgentProcess, Capture, Config, DATE, Faults, Identity, LogFormat, PricesConfig, PushConfig, RetentionConfig,
-    Secret, Surroundings, Sync, TextConfig, VARIABLES,
+    Ack, AgentProcess, Capture, Config, DATE, Faults, Identity, LogFormat, PricesConfig, PushConfig, PushFormat,
+    RetentionConfig, Secret, Surroundings, Sync, TextConfig, VARIABLES,
 };
-use crate::event::PicoUsd;
+use crate::event::{PicoUsd, Table};
 use crate::price::Prices;
 
 /// Reads and checks all variables.
@@ -304,7 +304,17 @@ impl Reading<'_> {
         if let Err(wanted) = check_endpoint(&endpoint) {
             self.faults.push(format!("TRACE_PUSH_ENDPOINT: expected {wanted}, got {:?}", masked_url(&endpoint)));
         }
-        Some(PushConfig { endpoint, token, interval, ca_file, max_bytes: max_bytes as usize })
+        Some(PushConfig {
+            endpoint,
+            token,
+            interval,
+            ca_file,
+            max_bytes: max_bytes as usize,
+            format: PushFormat::Json,
+            gzip: false,
+            tables: Table::ALL.to_vec(),
+            headers: Vec::new(),
+        })
     }
 
     fn retention(&mut self) -> RetentionConfig {

@@ -93,6 +93,11 @@ impl Table {
         }
     }
 
+    /// The table of this name.
+    pub fn named(name: &str) -> Option<Table> {
+        Table::ALL.into_iter().find(|table| table.name() == name)
+    }
+
     /// Position in [`Table::ALL`], for arrays that hold one thing for each table.
     pub fn index(self) -> usize {
         match self {

@@ -1,51 +1,121 @@
 //! What an answer of the remote means. Pure.
 //!
-//! Only a 200 whose body is a receipt confirms rows: a captive portal or a proxy answers 200 too,
-//! with a page.
+//! Only an answer that is a receipt confirms rows: a captive portal or a proxy answers 200 too, with a page.
 
 use std::time::Duration;
 
+use super::format::{self, Lane};
 use crate::client::Answer;
-use crate::wire::push::{Receipt, receipt};
+use crate::config::PushFormat;
+use crate::wire::push::Receipt;
 
-/// Why a batch is not confirmed. It stays, and is sent again.
+/// What an answer asks of us.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unconfirmed {
-    /// What came, and what the operator may do about it. Nothing of the answer's body.
-    pub cause: String,
-    /// How long the receiver wants to be left alone.
-    pub after: Option<Duration>,
+pub enum Verdict {
+    /// The remote has the rows, but for those that the receipt names.
+    Taken(Receipt),
+    /// Not now: send the same batch again, no sooner than `after`.
+    Later {
+        /// How long the remote wants to be left alone.
+        after: Option<Duration>,
+        /// What came, and what the operator may do about it. Nothing of the answer's body.
+        cause: String,
+    },
+    /// It will never take these rows together: find those that it refuses.
+    Refused {
+        /// Likewise.
+        cause: String,
+    },
+    /// It will never take so much at once.
+    TooLarge {
+        /// Likewise.
+        cause: String,
+    },
+    /// Nothing is wrong with the rows: the address or the token is. Leave the rows alone, say so.
+    Misconfigured {
+        /// Likewise.
+        after: Option<Duration>,
+        /// Likewise.
+        cause: String,
+    },
+    /// It does not understand the encoding of the body.
+    Unencoded {
+        /// Likewise.
+        cause: String,
+    },
 }
 
-/// Whether the answer confirms the batch, and which of its rows the receiver does not want.
-///
-/// # Errors
-/// [`Unconfirmed`] when it does not confirm.
-pub fn judge(answer: &Answer) -> Result<Receipt, Unconfirmed> {
-    let unconfirmed = |cause: String| Unconfirmed { cause, after: answer.retry_after };
-    if answer.status != 200 {
-        let hint = hint(answer.status);
-        return Err(unconfirmed(format!("the remote answered {}{hint}", answer.status)));
+/// What was sent, as far as the answer speaks of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// How bodies look.
+    pub format: PushFormat,
+    /// Which lane it was.
+    pub lane: Lane,
+    /// Id of the batch.
+    pub batch_id: &'a str,
+    /// Rows in it.
+    pub rows: u64,
+    /// Whether the body was compressed.
+    pub gzip: bool,
+}
+
+/// What the answer to a batch asks of us.
+pub fn judge(answer: &Answer, sent: &Sent<'_>) -> Verdict {
+    let status = answer.status;
+    let after = answer.retry_after;
+    if format::may_confirm(sent.format, status) {
+        return judge_receipt(answer, sent);
     }
+    let cause = format!("the remote answered {status}{}", hint(status));
+    match status {
+        413 => Verdict::TooLarge { cause },
+        415 if sent.gzip => Verdict::Unencoded { cause },
+        300..=399 | 401 | 403 | 404 | 405 | 407 | 410 => Verdict::Misconfigured { after, cause },
+        408 | 409 | 425 | 429 => Verdict::Later { after, cause },
+        400..=499 => Verdict::Refused { cause },
+        _ => Verdict::Later { after, cause },
+    }
+}
+
+fn judge_receipt(answer: &Answer, sent: &Sent<'_>) -> Verdict {
+    let (status, after) = (answer.status, answer.retry_after);
     if answer.cut {
-        return Err(unconfirmed("the remote answered 200 with a body too long to be a receipt".to_owned()));
+        // With fewer rows it has less to say.
+        return Verdict::TooLarge {
+            cause: format!("the remote answered {status} with a body too long to be a receipt"),
+        };
     }
-    receipt(&answer.body).ok_or_else(|| {
-        unconfirmed(
-            "the remote answered 200 with something that is no receipt (expected an empty body or a JSON object): \
-             is TRACE_PUSH_ENDPOINT right?"
-                .to_owned(),
-        )
-    })
+    let Some(receipt) = format::receipt(sent.format, sent.lane, answer) else {
+        return Verdict::Misconfigured {
+            after,
+            cause: format!(
+                "the remote answered {status} with something that is no receipt (expected an empty body or what \
+                 TRACE_PUSH_FORMAT={} answers): is TRACE_PUSH_ENDPOINT right?",
+                sent.format.as_str()
+            ),
+        };
+    };
+    if receipt.batch_id.as_ref().is_some_and(|id| id != sent.batch_id) {
+        return Verdict::Later { after, cause: format!("the remote answered {status} to another batch than was sent") };
+    }
+    match receipt.rows() {
+        Some(counted) if counted != sent.rows => Verdict::Later {
+            after,
+            cause: format!("the remote answered {status} and speaks of {counted} rows, {} were sent", sent.rows),
+        },
+        _ => Verdict::Taken(receipt),
+    }
 }
 
 fn hint(status: u16) -> &'static str {
     match status {
-        201..=299 => ": only 200 confirms a push",
+        201..=299 => ": only 200 and 207 confirm a push",
         300..=399 => ": redirects are not followed, set TRACE_PUSH_ENDPOINT to the final address",
-        401 | 403 => ": is TRACE_PUSH_TOKEN right?",
+        401 | 403 | 407 => ": is TRACE_PUSH_TOKEN right?",
         404 | 405 | 410 => ": is TRACE_PUSH_ENDPOINT right?",
         413 => ": set TRACE_PUSH_MAX_BYTES to what the remote takes",
+        415 => ": set TRACE_PUSH_GZIP and TRACE_PUSH_FORMAT to what the remote takes",
         _ => "",
     }
 }
@@ -53,34 +123,72 @@ fn hint(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Table;
+
+    const LANE: Lane = Lane { name: "rows", tables: &Table::ALL };
 
     fn answer(status: u16, body: &str) -> Answer {
         Answer { status, retry_after: None, body: body.as_bytes().to_vec(), cut: false }
     }
 
+    fn judged(answer: &Answer) -> Verdict {
+        let sent = Sent { format: PushFormat::Json, lane: LANE, batch_id: "b", rows: 5, gzip: false };
+        judge(answer, &sent)
+    }
+
     #[test]
-    fn only_a_200_with_a_receipt_confirms() {
-        for body in ["", "{}", r#"{"accepted":480,"duplicates":20,"rejected":[]}"#] {
-            assert_eq!(judge(&answer(200, body)), Ok(Receipt::default()), "{body}");
+    fn only_a_200_or_207_with_a_receipt_confirms() {
+        for body in ["", "{}", r#"{"accepted":3,"duplicates":2,"rejected":[]}"#, r#"{"batch_id":"b","accepted":1}"#] {
+            for status in [200, 207] {
+                assert!(matches!(judged(&answer(status, body)), Verdict::Taken(_)), "{status} {body}");
+            }
         }
-        for status in [201, 202, 204, 207, 301, 307, 400, 401, 404, 409, 413, 422, 429, 500, 503] {
-            let unconfirmed = judge(&answer(status, "{}")).unwrap_err();
-            assert!(unconfirmed.cause.contains(&status.to_string()), "{unconfirmed:?}");
+        assert!(matches!(judged(&answer(200, "<html>welcome</html>")), Verdict::Misconfigured { .. }));
+        assert!(matches!(judged(&Answer { cut: true, ..answer(200, "") }), Verdict::TooLarge { .. }));
+    }
+
+    #[test]
+    fn a_receipt_that_is_of_another_batch_or_does_not_add_up_confirms_nothing() {
+        for body in [r#"{"batch_id":"c"}"#, r#"{"accepted":2,"duplicates":2,"rejected":[]}"#] {
+            assert!(matches!(judged(&answer(200, body)), Verdict::Later { .. }), "{body}");
         }
-        assert!(judge(&answer(200, "<html>welcome</html>")).is_err());
-        assert!(judge(&Answer { cut: true, ..answer(200, "") }).is_err());
+    }
+
+    #[test]
+    fn every_status_has_its_reaction() {
+        for status in 201..=599 {
+            let verdict = judged(&answer(status, "{}"));
+            let wanted = match status {
+                207 => matches!(verdict, Verdict::Taken(_)),
+                413 => matches!(verdict, Verdict::TooLarge { .. }),
+                300..=399 | 401 | 403 | 404 | 405 | 407 | 410 => matches!(verdict, Verdict::Misconfigured { .. }),
+                400 | 402 | 406 | 411 | 412 | 414..=424 | 426..=428 | 430..=499 => {
+                    matches!(verdict, Verdict::Refused { .. })
+                }
+                201..=299 | 408 | 409 | 425 | 429 | 500..=599 => matches!(verdict, Verdict::Later { .. }),
+                _ => unreachable!("the range ends before"),
+            };
+            assert!(wanted, "{status}: {verdict:?}");
+        }
+        let sent = Sent { format: PushFormat::Json, lane: LANE, batch_id: "b", rows: 5, gzip: true };
+        assert!(matches!(judge(&answer(415, ""), &sent), Verdict::Unencoded { .. }));
     }
 
     #[test]
     fn what_the_remote_says_is_not_repeated() {
-        for status in [200, 401, 500] {
-            assert!(!judge(&answer(status, "Bearer hush")).unwrap_err().cause.contains("hush"));
+        for status in [200, 301, 400, 401, 413, 500] {
+            assert!(!format!("{:?}", judged(&answer(status, "Bearer hush"))).contains("hush"));
         }
     }
 
     #[test]
     fn the_wait_that_the_remote_asks_for_is_kept() {
-        let after = Some(Duration::from_secs(9));
-        assert_eq!(judge(&Answer { retry_after: after, ..answer(503, "") }).unwrap_err().after, after);
+        let wanted = Some(Duration::from_secs(9));
+        for status in [429, 503, 401] {
+            match judged(&Answer { retry_after: wanted, ..answer(status, "") }) {
+                Verdict::Later { after, .. } | Verdict::Misconfigured { after, .. } => assert_eq!(after, wanted),
+                other => panic!("{status}: {other:?}"),
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The body of a push, in two passes over the rows: [`OpenBatch::select`] chooses them and learns
-//! the exact length, [`Body`] reads them again and streams them.
+//! The body of a push, in two passes over the rows: an [`OpenBatch`] chooses them and learns the exact length, [`Body`]
+//! reads them again and streams them.
 //!
 //! One page of rows is in memory at a time. Rows never change once stored, so an open batch gives
 //! the same bytes at every attempt; rows that were removed in between are noticed, and void it.
@@ -7,9 +7,13 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
+use super::envelope::Envelope;
+use super::format::{self, Lane};
+use super::ranges::{self, Range};
 use super::rows::{Ids, ReadFault, Rows};
+use crate::config::PushFormat;
 use crate::event::{Table, Value};
-use crate::wire::push as wire;
+use crate::store::{FrozenBatch, Waiting};
 
 /// What one body may hold. A row that alone is too large goes alone.
 #[derive(Debug, Clone, Copy)]
@@ -20,62 +24,180 @@ pub struct Limits {
     pub rows_max: u64,
 }
 
-/// Rows chosen for one body, which is known by its id until the remote has confirmed it.
+/// What is known of a batch before its rows are chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenBatch {
+pub struct Draft {
     /// Names the body, as long as it is these very bytes.
     pub id: String,
-    /// The database file that the rows are in.
-    pub instance_id: String,
-    /// The last row of each table that was confirmed before.
-    pub after: Ids,
-    /// The last row of each table once this batch is confirmed.
-    pub through: Ids,
+    /// When it was made, Unix ms.
+    pub made_ms: i64,
+    /// How it looks.
+    pub format: PushFormat,
+    /// Whose rows are in it.
+    pub lane: Lane,
+    /// Who sends it.
+    pub envelope: Envelope,
+}
+
+impl Draft {
+    fn row(&self, table: Table, columns: &[(&'static str, Value<'_>)], out: &mut Vec<u8>) {
+        format::row(self.format, &self.envelope.sender(), table, columns, out);
+    }
+
+    fn frame(&self, rows_bytes: u64) -> Vec<Vec<u8>> {
+        format::frame(self.format, self.lane, &self.id, &self.envelope.sender(), rows_bytes)
+    }
+}
+
+/// Rows chosen for one body, which is known by its id until the remote has settled it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenBatch {
+    /// Who it is.
+    pub draft: Draft,
+    /// Whether its rows are such that waited; else they are those after the cursors.
+    pub again: bool,
     /// How many rows it holds.
     pub rows: u64,
     /// Exact length of the body.
     pub bytes: u64,
+    /// Its rows, by table and id.
+    ranges: Vec<Range>,
     plan: Vec<Piece>,
 }
 
 impl OpenBatch {
     /// Chooses the oldest rows after `after` that fit `limits`, by when they were received; within
-    /// a table always in order of id. `head` is the envelope, [`wire::head`]. `None` when there is
-    /// no row.
+    /// a table always in order of id. `None` when there is no row.
     ///
     /// # Errors
     /// The rows cannot be read now.
-    pub fn select(
-        rows: &dyn Rows,
-        id: String,
-        instance_id: String,
-        head: &[u8],
-        after: Ids,
-        limits: Limits,
-    ) -> Result<Option<OpenBatch>, ReadFault> {
-        let mut tables = Table::ALL.map(|table| Ahead::new(table, after[table.index()]));
-        let mut chosen = Chosen::new(after, head);
-        while let Some((table, row)) = oldest(&mut tables, rows)? {
-            let room = chosen.rows < limits.rows_max && chosen.bytes_with(table, &row) <= limits.bytes_max;
-            if chosen.rows > 0 && !room {
+    pub fn of_new(rows: &dyn Rows, draft: Draft, after: Ids, limits: Limits) -> Result<Option<OpenBatch>, ReadFault> {
+        let pushed = |table: &&Table| after[table.index()] != i64::MAX;
+        let tables = draft.lane.tables.iter().filter(pushed);
+        let mut tables: Vec<Ahead> = tables.map(|table| Ahead::new(*table, after[table.index()])).collect();
+        let mut chosen = Chosen::new(&draft, limits);
+        while let Some((place, row)) = oldest(&mut tables, &draft, rows)? {
+            if !chosen.has_room(&row) {
                 break;
             }
-            chosen.add(table, &row);
-            tables[table.index()].rows.pop_front();
+            chosen.add(&row);
+            tables[place].rows.pop_front();
         }
-        Ok((chosen.rows > 0).then(|| chosen.into_batch(id, instance_id, head)))
+        Ok(chosen.into_batch(draft, false))
     }
 
-    /// The cursors that move when it is confirmed.
-    pub fn cursors(&self) -> Vec<(Table, i64)> {
-        let moved = Table::ALL.into_iter().filter(|table| self.through[table.index()] != self.after[table.index()]);
-        moved.map(|table| (table, self.through[table.index()])).collect()
+    /// Takes as many of these rows that waited, from the first on, as fit `limits`. `None` when none of them is there.
+    ///
+    /// # Errors
+    /// The rows cannot be read now.
+    pub fn of_waiting(
+        rows: &dyn Rows,
+        draft: Draft,
+        waiting: &[Waiting],
+        limits: Limits,
+    ) -> Result<Option<OpenBatch>, ReadFault> {
+        let mut chosen = Chosen::new(&draft, limits);
+        for wanted in waiting {
+            let found = measure(rows, &draft, wanted.table, wanted.id - 1, 1)?;
+            let Some(row) = found.first().filter(|row| row.id == wanted.id) else { continue };
+            if !chosen.has_room(row) {
+                break;
+            }
+            chosen.add(row);
+        }
+        Ok(chosen.into_batch(draft, true))
+    }
+
+    /// The batch that was noted, if it still gives the same bytes. `draft` says what it was made of.
+    ///
+    /// # Errors
+    /// The rows cannot be read now.
+    pub fn thaw(rows: &dyn Rows, draft: Draft, frozen: &FrozenBatch) -> Result<Option<OpenBatch>, ReadFault> {
+        let Some(ranges) = ranges::parse(&frozen.ranges) else { return Ok(None) };
+        let unlimited = Limits { bytes_max: u64::MAX, rows_max: u64::MAX };
+        let mut chosen = Chosen::new(&draft, unlimited);
+        for range in ranges {
+            if !draft.lane.tables.contains(&range.table) {
+                return Ok(None);
+            }
+            let mut after = range.first - 1;
+            while after < range.last {
+                let page = measure(rows, &draft, range.table, after, PAGE_ROWS_MAX)?;
+                let Some(last) = page.last() else { break };
+                after = last.id;
+                let wanted = page.iter().take_while(|row| row.id <= range.last);
+                wanted.for_each(|row| chosen.add(row));
+                if chosen.rows > frozen.rows {
+                    return Ok(None);
+                }
+            }
+        }
+        let batch = chosen.into_batch(draft, frozen.again);
+        Ok(batch.filter(|batch| (batch.rows, batch.bytes) == (frozen.rows, frozen.bytes)))
+    }
+
+    /// What must be noted of it, so that it can be made again.
+    pub fn freeze(&self) -> FrozenBatch {
+        FrozenBatch {
+            id: self.draft.id.clone(),
+            made_ms: self.draft.made_ms,
+            envelope: self.draft.envelope.to_json(),
+            ranges: ranges::write(&self.ranges),
+            again: self.again,
+            rows: self.rows,
+            bytes: self.bytes,
+        }
+    }
+
+    /// The last row of each table in it.
+    pub fn last_ids(&self) -> Vec<(Table, i64)> {
+        let mut last: Vec<(Table, i64)> = Vec::new();
+        for range in &self.ranges {
+            match last.last_mut() {
+                Some((table, id)) if *table == range.table => *id = range.last,
+                _ => last.push((range.table, range.last)),
+            }
+        }
+        last
+    }
+
+    /// The first row of each table in it.
+    pub fn first_ids(&self) -> Vec<(Table, i64)> {
+        let mut first: Vec<(Table, i64)> = Vec::new();
+        for range in &self.ranges {
+            if first.last().is_none_or(|(table, _)| *table != range.table) {
+                first.push((range.table, range.first));
+            }
+        }
+        first
+    }
+
+    /// How many rows of each table are in it, by [`Table::index`].
+    pub fn rows_of_tables(&self) -> Ids {
+        let mut rows = Ids::default();
+        for piece in &self.plan {
+            if let Piece::Page(page) = piece {
+                rows[page.table.index()] += page.rows as i64;
+            }
+        }
+        rows
+    }
+
+    /// Whether this row is in it.
+    pub fn holds(&self, table: Table, id: i64) -> bool {
+        self.ranges.iter().any(|range| range.table == table && (range.first..=range.last).contains(&id))
+    }
+
+    /// The rows of a batch of those that waited.
+    pub fn waited(&self) -> impl Iterator<Item = (Table, i64)> {
+        self.ranges.iter().flat_map(|range| (range.first..=range.last).map(|id| (range.table, id)))
     }
 }
 
 /// Streams an open batch: exactly [`OpenBatch::bytes`] bytes, or an error.
 pub struct Body<'a> {
     rows: &'a dyn Rows,
+    draft: &'a Draft,
     plan: std::slice::Iter<'a, Piece>,
     piece: Vec<u8>,
     read: usize,
@@ -84,7 +206,7 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     /// A reader of the whole body, from its beginning.
     pub fn new(rows: &'a dyn Rows, batch: &'a OpenBatch) -> Body<'a> {
-        Body { rows, plan: batch.plan.iter(), piece: Vec::new(), read: 0 }
+        Body { rows, draft: &batch.draft, plan: batch.plan.iter(), piece: Vec::new(), read: 0 }
     }
 }
 
@@ -96,7 +218,7 @@ impl Read for Body<'_> {
             self.read = 0;
             match next {
                 Piece::Text(text) => self.piece.extend_from_slice(text),
-                Piece::Page(page) => page.render(self.rows, &mut self.piece)?,
+                Piece::Page(page) => page.render(self.draft, self.rows, &mut self.piece)?,
             }
         }
         let read = (&self.piece[self.read..]).read(into)?;
@@ -123,7 +245,7 @@ struct Page {
     after: i64,
     through: i64,
     rows: usize,
-    /// Its rows as JSON, a comma before each but the first of the table.
+    /// Its rows, with what stands before each but the first of the table.
     bytes: u64,
     first_of_table: bool,
 }
@@ -131,15 +253,15 @@ struct Page {
 impl Page {
     /// # Errors
     /// The rows cannot be read, or are not those that were chosen.
-    fn render(&self, rows: &dyn Rows, out: &mut Vec<u8>) -> io::Result<()> {
+    fn render(&self, draft: &Draft, rows: &dyn Rows, out: &mut Vec<u8>) -> io::Result<()> {
         let mut through = self.after;
         let mut each = |id: i64, columns: &[(&'static str, Value<'_>)]| {
             // Past its size the page is wrong already, and need not be held.
             if out.len() as u64 <= self.bytes {
                 if !(self.first_of_table && out.is_empty()) {
-                    out.push(b',');
+                    out.extend_from_slice(format::separator(draft.format));
                 }
-                wire::row(columns, out);
+                draft.row(self.table, columns, out);
                 through = id;
             }
         };
@@ -162,6 +284,7 @@ struct Ahead {
 
 #[derive(Debug, Clone, Copy)]
 struct Measured {
+    table: Table,
     id: i64,
     received_at_ms: i64,
     bytes: u64,
@@ -172,20 +295,27 @@ impl Ahead {
         Ahead { table, rows: VecDeque::new(), after, ended: false }
     }
 
-    fn next(&mut self, rows: &dyn Rows) -> Result<Option<Measured>, ReadFault> {
+    fn next(&mut self, draft: &Draft, rows: &dyn Rows) -> Result<Option<Measured>, ReadFault> {
         if self.rows.is_empty() && !self.ended {
-            let mut scratch = Vec::new();
-            let count = rows.rows(self.table, self.after, PAGE_ROWS_MAX, &mut |id, columns| {
-                scratch.clear();
-                wire::row(columns, &mut scratch);
-                let received_at_ms = received_at_ms(columns);
-                self.rows.push_back(Measured { id, received_at_ms, bytes: scratch.len() as u64 });
-            })?;
-            self.ended = count < PAGE_ROWS_MAX;
-            self.after = self.rows.back().map_or(self.after, |row| row.id);
+            let page = measure(rows, draft, self.table, self.after, PAGE_ROWS_MAX)?;
+            self.ended = page.len() < PAGE_ROWS_MAX;
+            self.after = page.last().map_or(self.after, |row| row.id);
+            self.rows = page.into();
         }
         Ok(self.rows.front().copied())
     }
+}
+
+/// The first `limit` rows of a table after an id, by what they take in a body.
+fn measure(rows: &dyn Rows, draft: &Draft, table: Table, after: i64, limit: usize) -> Result<Vec<Measured>, ReadFault> {
+    let mut scratch = Vec::new();
+    let mut page = Vec::with_capacity(limit);
+    rows.rows(table, after, limit, &mut |id, columns| {
+        scratch.clear();
+        draft.row(table, columns, &mut scratch);
+        page.push(Measured { table, id, received_at_ms: received_at_ms(columns), bytes: scratch.len() as u64 });
+    })?;
+    Ok(page)
 }
 
 /// The column that tells which of two tables holds the older row.
@@ -199,13 +329,13 @@ fn received_at_ms(columns: &[(&'static str, Value<'_>)]) -> i64 {
         .unwrap_or(i64::MIN)
 }
 
-fn oldest(tables: &mut [Ahead], rows: &dyn Rows) -> Result<Option<(Table, Measured)>, ReadFault> {
-    let mut oldest: Option<(Table, Measured)> = None;
-    for ahead in tables {
-        if let Some(row) = ahead.next(rows)?
+fn oldest(tables: &mut [Ahead], draft: &Draft, rows: &dyn Rows) -> Result<Option<(usize, Measured)>, ReadFault> {
+    let mut oldest: Option<(usize, Measured)> = None;
+    for (place, ahead) in tables.iter_mut().enumerate() {
+        if let Some(row) = ahead.next(draft, rows)?
             && oldest.is_none_or(|(_, other)| row.received_at_ms < other.received_at_ms)
         {
-            oldest = Some((ahead.table, row));
+            oldest = Some((place, row));
         }
     }
     Ok(oldest)
@@ -213,64 +343,89 @@ fn oldest(tables: &mut [Ahead], rows: &dyn Rows) -> Result<Option<(Table, Measur
 
 /// What was chosen so far: pages by table.
 struct Chosen {
-    after: Ids,
+    limits: Limits,
+    separator: u64,
+    /// Of the frame around as many rows as there may be.
+    frame_bytes: u64,
     pages: [Vec<Page>; Table::ALL.len()],
+    ranges: [Vec<Range>; Table::ALL.len()],
     rows: u64,
-    bytes: u64,
+    rows_bytes: u64,
 }
 
 impl Chosen {
-    fn new(after: Ids, head: &[u8]) -> Chosen {
-        let mut frame = head.to_vec();
-        for table in Table::ALL {
-            wire::table_start(table, &mut frame);
-            frame.extend_from_slice(wire::TABLE_END);
+    fn new(draft: &Draft, limits: Limits) -> Chosen {
+        let frame = draft.frame(limits.bytes_max);
+        Chosen {
+            limits,
+            separator: format::separator(draft.format).len() as u64,
+            frame_bytes: frame.iter().map(|text| text.len() as u64).sum(),
+            pages: Default::default(),
+            ranges: Default::default(),
+            rows: 0,
+            rows_bytes: 0,
         }
-        frame.extend_from_slice(wire::TAIL);
-        Chosen { after, pages: Default::default(), rows: 0, bytes: frame.len() as u64 }
     }
 
-    fn bytes_with(&self, table: Table, row: &Measured) -> u64 {
-        let comma = !self.pages[table.index()].is_empty();
-        self.bytes + u64::from(comma) + row.bytes
+    fn with_separator(&self, row: &Measured) -> u64 {
+        let is_first = self.pages[row.table.index()].is_empty();
+        row.bytes + if is_first { 0 } else { self.separator }
     }
 
-    fn add(&mut self, table: Table, row: &Measured) {
-        let bytes = self.bytes_with(table, row);
-        let grown = bytes - self.bytes;
-        let pages = &mut self.pages[table.index()];
+    /// The first row always has: it goes alone.
+    fn has_room(&self, row: &Measured) -> bool {
+        let bytes = self.frame_bytes + self.rows_bytes + self.with_separator(row);
+        self.rows == 0 || (self.rows < self.limits.rows_max && bytes <= self.limits.bytes_max)
+    }
+
+    fn add(&mut self, row: &Measured) {
+        let grown = self.with_separator(row);
+        let place = row.table.index();
+        let (pages, ranges) = (&mut self.pages[place], &mut self.ranges[place]);
         let first_of_table = pages.is_empty();
+        match ranges.last_mut() {
+            Some(range) if range.last + 1 == row.id => range.last = row.id,
+            _ => ranges.push(Range { table: row.table, first: row.id, last: row.id }),
+        }
         match pages.last_mut() {
-            Some(page) if page.rows < PAGE_ROWS_MAX && page.bytes + grown <= PAGE_BYTES_MAX => {
+            Some(page)
+                if page.through + 1 == row.id && page.rows < PAGE_ROWS_MAX && page.bytes + grown <= PAGE_BYTES_MAX =>
+            {
                 page.rows += 1;
                 page.bytes += grown;
                 page.through = row.id;
             }
-            last => {
-                let after = last.map_or(self.after[table.index()], |page| page.through);
-                pages.push(Page { table, after, through: row.id, rows: 1, bytes: grown, first_of_table });
+            _ => {
+                let page = Page {
+                    table: row.table,
+                    after: row.id - 1,
+                    through: row.id,
+                    rows: 1,
+                    bytes: grown,
+                    first_of_table,
+                };
+                pages.push(page);
             }
         }
         self.rows += 1;
-        self.bytes = bytes;
+        self.rows_bytes += grown;
     }
 
-    fn into_batch(self, id: String, instance_id: String, head: &[u8]) -> OpenBatch {
-        let mut through = self.after;
-        let mut plan = Vec::new();
-        let mut text = head.to_vec();
-        for (table, pages) in Table::ALL.into_iter().zip(self.pages) {
-            wire::table_start(table, &mut text);
-            if let Some(last) = pages.last() {
-                through[table.index()] = last.through;
-                plan.push(Piece::Text(std::mem::take(&mut text)));
-                plan.extend(pages.into_iter().map(Piece::Page));
-            }
-            text.extend_from_slice(wire::TABLE_END);
+    fn into_batch(self, draft: Draft, again: bool) -> Option<OpenBatch> {
+        if self.rows == 0 {
+            return None;
         }
-        text.extend_from_slice(wire::TAIL);
-        plan.push(Piece::Text(text));
-        OpenBatch { id, instance_id, after: self.after, through, rows: self.rows, bytes: self.bytes, plan }
+        let mut texts = draft.frame(self.rows_bytes).into_iter();
+        let bytes = self.rows_bytes + texts.as_slice().iter().map(|text| text.len() as u64).sum::<u64>();
+        let (mut pages, mut ranges_of) = (self.pages, self.ranges);
+        let (mut plan, mut ranges) = (Vec::new(), Vec::new());
+        for table in draft.lane.tables {
+            plan.extend(texts.next().map(Piece::Text));
+            plan.extend(std::mem::take(&mut pages[table.index()]).into_iter().map(Piece::Page));
+            ranges.append(&mut ranges_of[table.index()]);
+        }
+        plan.extend(texts.map(Piece::Text));
+        Some(OpenBatch { draft, again, rows: self.rows, bytes, ranges, plan })
     }
 }
 
@@ -279,6 +434,7 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::config::Identity;
 
     /// Rows of the four tables: id, when received, and how long its text is.
     struct Fake {
@@ -293,14 +449,6 @@ mod tests {
     }
 
     impl Rows for Fake {
-        fn instance_id(&self) -> Result<String, ReadFault> {
-            Ok("i".to_owned())
-        }
-
-        fn cursors(&self) -> Result<Ids, ReadFault> {
-            Ok([0; 4])
-        }
-
         fn rows(
             &self,
             table: Table,
@@ -329,11 +477,23 @@ mod tests {
         }
     }
 
-    const HEAD: &[u8] = b"{\"schema_version\":1";
+    const LANE: Lane = Lane { name: "rows", tables: &Table::ALL };
     const WIDE: Limits = Limits { bytes_max: 5_000_000, rows_max: 5000 };
 
+    fn draft() -> Draft {
+        let envelope =
+            Envelope { instance_id: "i".to_owned(), identity: Identity::default(), version: "1.2.3".to_owned() };
+        Draft { id: "b".to_owned(), made_ms: 7, format: PushFormat::Json, lane: LANE, envelope }
+    }
+
     fn select(fake: &Fake, after: Ids, limits: Limits) -> Option<OpenBatch> {
-        OpenBatch::select(fake, "b".to_owned(), "i".to_owned(), HEAD, after, limits).unwrap()
+        OpenBatch::of_new(fake, draft(), after, limits).unwrap()
+    }
+
+    /// The cursors once the batch is settled.
+    fn through(batch: &OpenBatch, mut after: Ids) -> Ids {
+        batch.last_ids().into_iter().for_each(|(table, id)| after[table.index()] = id);
+        after
     }
 
     fn streamed(fake: &Fake, batch: &OpenBatch) -> io::Result<serde_json::Value> {
@@ -362,7 +522,7 @@ mod tests {
             for table in Table::ALL {
                 let stored: Vec<i64> = fake.tables.borrow()[table.index()].iter().map(|row| row.0).collect();
                 assert_eq!(ids(&body, table), stored);
-                assert_eq!(batch.through[table.index()], stored.last().copied().unwrap_or(0));
+                assert_eq!(through(&batch, [0; 4])[table.index()], stored.last().copied().unwrap_or(0));
             }
             assert!(*fake.reads_rows_max.borrow() <= PAGE_ROWS_MAX);
         }
@@ -372,7 +532,7 @@ mod tests {
     fn nothing_after_the_cursors_is_no_batch() {
         let fake = Fake::new([vec![(1, 1, 1)], vec![], vec![(9, 1, 1)], vec![]]);
         assert_eq!(select(&fake, [1, 0, 9, 0], WIDE), None);
-        assert_eq!(select(&fake, [1, 0, 8, 0], WIDE).unwrap().cursors(), [(Table::CustomEvents, 9)]);
+        assert_eq!(select(&fake, [1, 0, 8, 0], WIDE).unwrap().last_ids(), [(Table::CustomEvents, 9)]);
     }
 
     #[test]
@@ -395,7 +555,7 @@ mod tests {
             for table in Table::ALL {
                 seen[table.index()].extend(ids(&body, table));
             }
-            after = batch.through;
+            after = through(&batch, after);
         }
         for (seen, stored) in seen.iter().zip(fake.tables.borrow().iter()) {
             assert_eq!(*seen, stored.iter().map(|row| row.0).collect::<Vec<_>>());
@@ -410,8 +570,8 @@ mod tests {
         let mut order = Vec::new();
         let mut after = [0; 4];
         while let Some(batch) = select(&fake, after, Limits { rows_max: 1, ..WIDE }) {
-            order.extend(batch.cursors());
-            after = batch.through;
+            order.extend(batch.last_ids());
+            after = through(&batch, after);
         }
         use Table::{CustomEvents as C, ErrorEvents as E, LlmTraces as L, SystemMetrics as S};
         assert_eq!(order, [(S, 7), (E, 1), (L, 1), (C, 5), (L, 2), (S, 8)]);
@@ -426,7 +586,7 @@ mod tests {
         while let Some(batch) = select(&fake, after, limits) {
             streamed(&fake, &batch).unwrap();
             counts.push(batch.rows);
-            after = batch.through;
+            after = through(&batch, after);
         }
         assert_eq!(counts, [1, 1, 2]);
     }

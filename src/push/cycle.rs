@@ -1,30 +1,29 @@
-//! One cycle of the push: batch after batch until no row is left or one fails. It blocks, so it
-//! runs on the push thread.
+//! One cycle of the push: each lane that may be tried, batch after batch until no row is left or one fails. It blocks, so
+//! it runs on the push thread.
 //!
-//! A cursor moves after the remote has confirmed, and only then; the writer moves it. A batch that
-//! was not confirmed stays open and is sent again as the same bytes under the same id.
+//! A batch is noted in the file before its first byte is sent, and what became of it before the next is chosen; the
+//! writer does both. So it is sent as the same bytes under the same id until it is settled, after a restart too.
 
 use std::time::Duration;
 
 use async_io::Timer;
 
 use super::Setup;
-use super::answer::judge;
-use super::body::{Body, Limits, OpenBatch};
-use super::rows::{Ids, ReadFault, Rows};
+use super::breaker::Breaker;
+use super::format::{Lane, lanes};
+use super::lane::{LaneCarry, LanePush};
+use super::rows::ReadFault;
 use crate::client::{self, Cancel, Client, ClientConfig};
-use crate::config::Sender;
-use crate::event::EventId;
 use crate::logging::Repeats;
-use crate::store::Command;
-use crate::wire::push as wire;
+use crate::stats::Circuit;
+use crate::store::{Command, Delivery};
 
 /// What a cycle leaves to the next.
 #[derive(Debug, Default)]
 pub(super) struct Carry {
-    open: Option<OpenBatch>,
-    /// How often the open batch was sent.
-    attempts: u32,
+    /// In the order of the format's lanes.
+    lanes: Vec<LaneCarry>,
+    /// What is said once a minute at most.
     complaints: Complaints,
 }
 
@@ -33,15 +32,21 @@ pub(super) struct Carry {
 pub(super) struct End {
     pub(super) carry: Carry,
     pub(super) result: Result<(), PushError>,
+    /// How long the next cycle has time.
+    pub(super) wait: Duration,
 }
 
-/// Why a cycle ended early.
+/// Why a lane, or the cycle, ended early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PushError {
     /// Try the same batch again, no sooner than `after`.
     Retry { after: Option<Duration>, cause: String },
     /// The rows that were chosen are not there any more: choose anew.
     Reselect { cause: String },
+    /// Nothing is wrong with the rows: the endpoint or the token is.
+    Misconfigured { after: Option<Duration>, cause: String },
+    /// There is nobody, or the file cannot be read: another lane would see the same.
+    Down { cause: String },
     /// We are stopping. Nothing is wrong.
     Cancelled,
 }
@@ -49,68 +54,116 @@ pub(super) enum PushError {
 impl PushError {
     pub(super) fn cause(&self) -> &str {
         match self {
-            PushError::Retry { cause, .. } | PushError::Reselect { cause } => cause,
+            PushError::Retry { cause, .. }
+            | PushError::Reselect { cause }
+            | PushError::Misconfigured { cause, .. }
+            | PushError::Down { cause } => cause,
             PushError::Cancelled => "the deadline came first",
         }
     }
 
-    pub(super) fn after(&self) -> Option<Duration> {
+    fn note(&self, breaker: &mut Breaker, setup: &Setup) {
+        let (now, random) = (setup.clock.uptime(), fastrand::f64());
         match self {
-            PushError::Retry { after, .. } => *after,
-            PushError::Reselect { .. } | PushError::Cancelled => None,
+            PushError::Misconfigured { after, .. } => breaker.misconfigured(now, &setup.misconfigured, *after, random),
+            PushError::Retry { after, .. } => breaker.failed(now, &setup.backoff, *after, random),
+            PushError::Reselect { .. } | PushError::Down { .. } => breaker.failed(now, &setup.backoff, None, random),
+            PushError::Cancelled => {}
         }
     }
 }
-
-/// Pushes until no row is left or a batch fails, and reports how it went. `timeout` is for one request.
-pub(super) fn cycle(setup: &Setup, timeout: Duration, cancel: Cancel, mut carry: Carry) -> End {
-    let result = push_all(setup, timeout, cancel, &mut carry);
-    if let Err(PushError::Reselect { .. }) = result {
-        carry.open = None;
-    }
-    report(setup, &result, &mut carry.complaints);
-    End { carry, result }
-}
-
-fn push_all(setup: &Setup, timeout: Duration, cancel: Cancel, carry: &mut Carry) -> Result<(), PushError> {
-    let client = connectable(setup, timeout, cancel)?;
-    let rows = (setup.open)()?;
-    let instance_id = rows.instance_id()?;
-    let mut after = rows.cursors()?;
-    loop {
-        if carry.open.as_ref().is_none_or(|open| open.after != after || open.instance_id != instance_id) {
-            carry.open = select(setup, rows.as_ref(), &instance_id, after)?;
-            carry.attempts = 0;
-        }
-        let Some(batch) = &carry.open else { return Ok(()) };
-        carry.attempts = carry.attempts.saturating_add(1);
-        let receipt = send(setup, &client, rows.as_ref(), batch, carry.attempts)?;
-        confirm(setup, batch)?;
-        count(setup, batch, &receipt, &mut carry.complaints);
-        after = batch.through;
-        carry.open = None;
-    }
-}
-
-/// A body of more rows is no faster, and its receipt would be longer.
-const ROWS_MAX: u64 = 5000;
-/// The writer is waited for as long as SQLite waits for a lock, and a little longer.
-const CONFIRM_PATIENCE: Duration = Duration::from_secs(12);
 
 impl From<ReadFault> for PushError {
     fn from(fault: ReadFault) -> PushError {
-        PushError::Retry { after: None, cause: fault.to_string() }
+        PushError::Down { cause: fault.to_string() }
     }
 }
 
 impl From<client::Error> for PushError {
     fn from(error: client::Error) -> PushError {
         match error {
-            client::Error::Unusable(cause) | client::Error::NoAnswer(cause) => PushError::Retry { after: None, cause },
+            client::Error::Unusable(cause)
+            | client::Error::Unreachable(cause)
+            | client::Error::Untrusted(cause)
+            | client::Error::NoAnswer(cause) => PushError::Down { cause },
             client::Error::Body(cause) => PushError::Reselect { cause: cause.to_string() },
             client::Error::Cancelled => PushError::Cancelled,
         }
     }
+}
+
+/// Pushes until no row is left or a batch fails, and reports how it went. `timeout` is for one request. What is `urgent`
+/// waits for no breaker.
+pub(super) fn cycle(setup: &Setup, timeout: Duration, cancel: Cancel, urgent: bool, mut carry: Carry) -> End {
+    let lanes = lanes(setup.config.format);
+    carry.lanes.resize_with(lanes.len(), LaneCarry::default);
+    let result = push_all(setup, timeout, cancel, urgent, lanes, &mut carry);
+    report(setup, &result, &mut carry);
+    let wait = wait(setup, &carry);
+    tell_breaker(setup, &carry, wait);
+    End { carry, result, wait }
+}
+
+fn push_all(
+    setup: &Setup,
+    timeout: Duration,
+    cancel: Cancel,
+    urgent: bool,
+    lanes: &[Lane],
+    carry: &mut Carry,
+) -> Result<(), PushError> {
+    let shared = connectable(setup, timeout, cancel).and_then(|client| {
+        let ledger = (setup.open)()?;
+        let instance_id = ledger.instance_id()?;
+        Ok((client, ledger, instance_id))
+    });
+    let (client, ledger, instance_id) = match shared {
+        Ok(shared) => shared,
+        Err(error) => {
+            carry.lanes.iter_mut().for_each(|lane| error.note(&mut lane.breaker, setup));
+            return Err(error);
+        }
+    };
+    let now = setup.clock.uptime();
+    let mut result = Ok(());
+    for (lane, state) in lanes.iter().zip(&mut carry.lanes) {
+        if !urgent && now < state.breaker.due() {
+            continue;
+        }
+        let (ledger, instance_id) = (ledger.as_ref(), instance_id.as_str());
+        let complaints = &mut carry.complaints;
+        let pushed = LanePush { setup, client: &client, ledger, instance_id, lane: *lane, state, complaints }.push();
+        match pushed {
+            Ok(()) => state.breaker.worked(),
+            Err(error) => {
+                error.note(&mut state.breaker, setup);
+                let over = matches!(error, PushError::Down { .. } | PushError::Cancelled);
+                result = Err(error);
+                if over {
+                    break;
+                }
+            }
+        }
+    }
+    result
+}
+
+/// The writer is waited for as long as SQLite waits for a lock, and a little longer.
+const DELIVER_PATIENCE: Duration = Duration::from_secs(12);
+
+/// Asks the writer to note a delivery, and waits until that is durable. Whether it is.
+pub(super) fn deliver(setup: &Setup, instance_id: &str, delivery: Delivery) -> bool {
+    let (reply, durable) = smol::channel::bounded(1);
+    let (instance_id, delivery) = (instance_id.to_owned(), Box::new(delivery));
+    if !setup.queue.command(Command::Deliver { instance_id, delivery, reply }) {
+        return false;
+    }
+    let in_time = async { durable.recv().await.unwrap_or(false) };
+    let too_late = async {
+        Timer::after(DELIVER_PATIENCE).await;
+        false
+    };
+    smol::block_on(smol::future::or(in_time, too_late))
 }
 
 fn connectable(setup: &Setup, timeout: Duration, cancel: Cancel) -> Result<Client, PushError> {
@@ -118,7 +171,7 @@ fn connectable(setup: &Setup, timeout: Duration, cancel: Cancel) -> Result<Clien
         None => None,
         Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
             let cause = format!("TRACE_PUSH_CA_FILE: cannot read {}: {error}", path.display());
-            PushError::Retry { after: None, cause }
+            PushError::Down { cause }
         })?),
     };
     let user_agent = format!("openclaw-trace/{}", setup.version);
@@ -126,92 +179,43 @@ fn connectable(setup: &Setup, timeout: Duration, cancel: Cancel) -> Result<Clien
     Ok(Client::new(&config, cancel)?)
 }
 
-fn select(setup: &Setup, rows: &dyn Rows, instance_id: &str, after: Ids) -> Result<Option<OpenBatch>, ReadFault> {
-    let id = EventId::new(setup.clock.now_ms()).to_string();
-    let mut head = Vec::new();
-    wire::head(&id, &Sender { instance_id, identity: &setup.identity, version: setup.version }, &mut head);
-    let limits = Limits { bytes_max: setup.config.max_bytes as u64, rows_max: ROWS_MAX };
-    OpenBatch::select(rows, id, instance_id.to_owned(), &head, after, limits)
-}
-
-fn send(
-    setup: &Setup,
-    client: &Client,
-    rows: &dyn Rows,
-    batch: &OpenBatch,
-    attempt: u32,
-) -> Result<wire::Receipt, PushError> {
-    let attempt = attempt.to_string();
-    let authorization = setup.config.token.as_ref().map(|token| format!("Bearer {}", token.reveal()));
-    let mut headers =
-        vec![("Content-Type", "application/json"), ("Idempotency-Key", &batch.id), ("X-Trace-Attempt", &attempt)];
-    if let Some(authorization) = &authorization {
-        headers.push(("Authorization", authorization));
-    }
-    let answer = client.post(&setup.config.endpoint, &headers, Body::new(rows, batch), batch.bytes)?;
-    judge(&answer).map_err(|no| PushError::Retry { after: no.after, cause: no.cause })
-}
-
-/// Asks the writer to move the cursors, and waits until that is durable.
-fn confirm(setup: &Setup, batch: &OpenBatch) -> Result<(), PushError> {
-    let retry = |cause: &str| PushError::Retry { after: None, cause: cause.to_owned() };
-    let (reply, durable) = smol::channel::bounded(1);
-    let instance_id = batch.instance_id.clone();
-    if !setup.queue.command(Command::Confirm { instance_id, cursors: batch.cursors(), reply }) {
-        return Err(retry("the writer has ended, what the remote confirmed cannot be noted"));
-    }
-    let in_time = async { durable.recv().await.unwrap_or(false) };
-    let too_late = async {
-        Timer::after(CONFIRM_PATIENCE).await;
-        false
+/// Until the next lane may be tried, or rows that wait are due, or the interval is over.
+fn wait(setup: &Setup, carry: &Carry) -> Duration {
+    let now = setup.clock.uptime();
+    let interval = setup.config.interval;
+    let of_lane = |lane: &LaneCarry| {
+        let due = lane.breaker.due().saturating_sub(now);
+        if !due.is_zero() { due } else { lane.due.map_or(interval, |due| interval.min(due.saturating_sub(now))) }
     };
-    if smol::block_on(smol::future::or(in_time, too_late)) {
-        Ok(())
-    } else {
-        Err(retry("the database could not note what the remote confirmed"))
-    }
+    carry.lanes.iter().map(of_lane).min().unwrap_or(interval)
 }
 
-fn count(setup: &Setup, batch: &OpenBatch, receipt: &wire::Receipt, complaints: &mut Complaints) {
-    {
-        let mut push = setup.stats.push();
-        push.batches += 1;
-        push.rows += batch.rows;
-        push.rows_rejected += receipt.rejected;
-        push.last_success_ms = Some(setup.clock.now_ms());
-    }
-    recovered(setup, complaints);
-    log::debug!(batch:% = batch.id, rows = batch.rows, bytes = batch.bytes; "pushed");
-    if receipt.rejected > 0
-        && let Some(rejected) = complaints.rejections.again(receipt.rejected, setup.clock.uptime())
-    {
-        let none = wire::RejectedRow::default();
-        let first = receipt.first.as_ref().unwrap_or(&none);
-        let (table, trace_id, code) = (shown(&first.table), shown(&first.trace_id), shown(&first.code));
-        log::warn!(rejected, table, trace_id, code; "the remote refused rows, they stay in the local file only");
-    }
+fn tell_breaker(setup: &Setup, carry: &Carry, wait: Duration) {
+    let now = setup.clock.uptime();
+    let mut push = setup.stats.push();
+    let state_of = |lane: &LaneCarry| lane.breaker.circuit(now);
+    push.circuit = match carry.lanes.iter().map(state_of).find(|state| *state != Circuit::Closed) {
+        None => Circuit::Closed,
+        Some(_) => Circuit::Open,
+    };
+    push.failures_in_row = carry.lanes.iter().map(|lane| lane.breaker.failures()).max().unwrap_or(0);
+    push.next_attempt_ms = Some(setup.clock.now_ms() + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
 }
 
-/// Enough for an id, and no more of what a stranger wrote.
-const SHOWN_BYTES_MAX: usize = 64;
-
-fn shown(text: &Option<String>) -> &str {
-    let text = text.as_deref().unwrap_or_default();
-    &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)]
-}
-
-fn report(setup: &Setup, result: &Result<(), PushError>, complaints: &mut Complaints) {
+fn report(setup: &Setup, result: &Result<(), PushError>, carry: &mut Carry) {
     match result {
-        Ok(()) => recovered(setup, complaints),
+        // A lane that was not tried has not recovered.
+        Ok(()) if carry.lanes.iter().any(|lane| lane.breaker.failures() > 0) => {}
+        Ok(()) => carry.complaints.recovered(),
         Err(PushError::Cancelled) => {}
         Err(error) => {
             {
                 let mut push = setup.stats.push();
                 push.failures += 1;
-                push.failures_in_row = push.failures_in_row.saturating_add(1);
                 push.last_failure_ms = Some(setup.clock.now_ms());
                 push.last_error = Some(error.cause().to_owned());
             }
+            let complaints = &mut carry.complaints;
             if let Some(failures) = complaints.failures.again(1, setup.clock.uptime()) {
                 complaints.told = true;
                 log::warn!(failures, cause = error.cause(); "push failed, the rows stay");
@@ -220,28 +224,21 @@ fn report(setup: &Setup, result: &Result<(), PushError>, complaints: &mut Compla
     }
 }
 
-fn recovered(setup: &Setup, complaints: &mut Complaints) {
-    setup.stats.push().failures_in_row = 0;
-    if std::mem::take(&mut complaints.told) {
-        log::info!("push works again");
-    }
-}
-
+/// What is said once a minute at most.
 #[derive(Debug, Default)]
-struct Complaints {
+pub(super) struct Complaints {
     failures: Repeats,
     /// Whether a failure was logged since it last worked.
     told: bool,
-    rejections: Repeats,
+    pub(super) dead: Repeats,
+    pub(super) shrunk: Repeats,
+    pub(super) unnamed: Repeats,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_stranger_wrote_is_cut() {
-        assert_eq!(shown(&Some("t-1".to_owned())), "t-1");
-        assert_eq!(shown(&Some("\u{20ac}".repeat(99))).len(), 63);
+impl Complaints {
+    pub(super) fn recovered(&mut self) {
+        if std::mem::take(&mut self.told) {
+            log::info!("push works again");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The push: every stored row to the remote, oldest first, at least once.
+//! The push: every stored row to the remote, oldest first, at least once. What the remote will never take becomes a dead
+//! letter, and holds up nothing.
 //!
 //! [`Pusher`] is the scheduler. It wakes every interval, and sooner after a failure; the work of a
 //! cycle is done on a thread that lives as long as the cycle, so nothing is held in between. There
@@ -7,7 +8,12 @@
 pub mod answer;
 pub mod backoff;
 pub mod body;
+pub mod breaker;
 mod cycle;
+pub mod envelope;
+pub mod format;
+mod lane;
+pub mod ranges;
 pub mod rows;
 
 use std::convert::Infallible;
@@ -22,7 +28,7 @@ use smol::future::or;
 
 use self::backoff::Backoff;
 use self::cycle::{Carry, End, PushError, cycle};
-use self::rows::{OpenRows, Rows, Stored};
+use self::rows::{Ledger, OpenRows, Stored};
 use crate::client::Cancel;
 use crate::clock::Clock;
 use crate::config::{Identity, PushConfig};
@@ -46,8 +52,10 @@ pub struct Setup {
     pub stats: Arc<Stats>,
     /// The time.
     pub clock: Clock,
-    /// The waits after failures.
+    /// The waits after failures, and before a row that was put off or refused goes again.
     pub backoff: Backoff,
+    /// The waits while the configuration is wrong.
+    pub misconfigured: Backoff,
     /// The longest that one request takes.
     pub request_timeout: Duration,
 }
@@ -84,8 +92,10 @@ impl Pusher {
         clock: Clock,
     ) -> Pusher {
         let destination = config.destination();
-        let writer = queue.clone();
-        let open = move || -> Result<Box<dyn Rows>, _> { Ok(Box::new(Stored::open(&db_path, &destination, &writer)?)) };
+        let (writer, tables) = (queue.clone(), config.tables.clone());
+        let open = move || -> Result<Box<dyn Ledger>, _> {
+            Ok(Box::new(Stored::open(&db_path, &destination, &tables, &writer)?))
+        };
         Pusher::new(Setup {
             config: config.clone(),
             identity: identity.clone(),
@@ -95,6 +105,7 @@ impl Pusher {
             stats,
             clock,
             backoff: Backoff::default(),
+            misconfigured: breaker::MISCONFIGURED,
             request_timeout: REQUEST_TIMEOUT,
         })
     }
@@ -112,20 +123,21 @@ impl Pusher {
         let interval = self.setup.config.interval;
         let mut wait = interval.mul_f64(fastrand::f64());
         while !or(closed(&stop), passed(wait)).await {
-            let result = match self.fly(self.setup.request_timeout) {
-                Err(error) => Err(error),
-                Ok(landed) => match or(landing(&landed), none_after(closed(&stop))).await {
-                    Some(end) => self.land(&landed, end),
-                    None => return,
-                },
-            };
-            wait = match result {
-                Ok(()) => interval,
-                Err(error) => {
-                    let failures = self.setup.stats.push().failures_in_row;
-                    self.setup.backoff.wait(failures, error.after(), fastrand::f64())
+            let landed = match self.fly(self.setup.request_timeout, false) {
+                Err(_) => {
+                    wait = interval.min(NO_THREAD_WAIT);
+                    continue;
                 }
+                Ok(landed) => landed,
             };
+            let Some(end) = or(landing(&landed), none_after(closed(&stop))).await else { return };
+            wait = match end {
+                Ok(ref end) => end.wait,
+                Err(RecvError) => interval,
+            };
+            if let Err(error) = self.land(&landed, end) {
+                log::debug!(cause = error.cause(); "a push ended early");
+            }
         }
     }
 
@@ -152,6 +164,8 @@ impl Pusher {
 /// A cancelled call returns as soon as its thread is scheduled; only name resolution and a connect
 /// take longer, and the process does not wait for those.
 const CANCEL_GRACE: Duration = Duration::from_millis(100);
+/// Before a thread for the push is asked for again.
+const NO_THREAD_WAIT: Duration = Duration::from_secs(60);
 /// Eight times what a push over TLS needed in a debug build, because SQLite reads on this stack too.
 /// Only touched pages count as memory.
 const STACK_BYTES: usize = 512 << 10;
@@ -171,7 +185,7 @@ struct Flight {
 
 impl Pusher {
     /// Starts a cycle on a thread of its own, unless one is under way. What is returned yields its end.
-    fn fly(&self, timeout: Duration) -> Result<Receiver<End>, PushError> {
+    fn fly(&self, timeout: Duration, urgent: bool) -> Result<Receiver<End>, PushError> {
         let mut state = self.state();
         if let Some(flight) = &state.flight {
             return Ok(flight.landed.clone());
@@ -182,7 +196,7 @@ impl Pusher {
         let work = {
             let (setup, cancel) = (Arc::clone(&self.setup), cancel.clone());
             move || {
-                if land.try_send(cycle(&setup, timeout, cancel, carry)).is_err() {
+                if land.try_send(cycle(&setup, timeout, cancel, urgent, carry)).is_err() {
                     log::debug!("a push ended after everybody had gone");
                 }
             }
@@ -199,7 +213,7 @@ impl Pusher {
         // The end was the last thing that the thread did: joining it does not wait.
         let panicked = flight.is_some_and(|flight| flight.thread.join().is_err());
         match end {
-            Ok(End { carry, result }) => {
+            Ok(End { carry, result, .. }) => {
                 self.state().carry = carry;
                 result
             }
@@ -215,7 +229,7 @@ impl Pusher {
             return Err(PushError::Cancelled);
         }
         // The cancellation comes first; the timeout ends what cannot be cancelled.
-        let landed = self.fly(self.setup.request_timeout.min(left + CANCEL_GRACE))?;
+        let landed = self.fly(self.setup.request_timeout.min(left + CANCEL_GRACE), true)?;
         self.land_until(landed, until).await
     }
 
@@ -239,7 +253,7 @@ impl Pusher {
         push.failures_in_row = push.failures_in_row.saturating_add(1);
         push.last_failure_ms = Some(self.setup.clock.now_ms());
         push.last_error = Some(cause.clone());
-        PushError::Retry { after: None, cause }
+        PushError::Down { cause }
     }
 
     fn confirmed(&self) -> (u64, u64) {

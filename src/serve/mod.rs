@@ -23,7 +23,7 @@ use smol::future::FutureExt;
 
 use crate::clock::Clock;
 use crate::collect::{self, Agent, ChildPid, Collector, Sources};
-use crate::config::{Ack, AgentProcess, Config, PushConfig, is_localhost, masked_url};
+use crate::config::{Ack, AgentProcess, Config, is_localhost, masked_url};
 use crate::event::PicoUsd;
 use crate::follow;
 use crate::http::{self, App, Door, Takes};
@@ -34,7 +34,7 @@ use crate::queue::{self, Queue, Window};
 use crate::shutdown::{Deadline, Signals, Stop, Token, stopped};
 use crate::space::{directory_of, page_bytes};
 use crate::stats::Stats;
-use crate::store::{Command, Ended, Options, Queries, Writer};
+use crate::store::{Command, Ended, Options, Queries, Remote, Writer};
 
 use asked::{Asked, Supervised};
 
@@ -361,7 +361,10 @@ fn store_options(config: &Config) -> Options {
         path: config.db_path.clone(),
         sync: config.sync,
         retention: config.retention,
-        destination: config.push.as_ref().map(PushConfig::destination),
+        remote: config
+            .push
+            .as_ref()
+            .map(|push| Remote { destination: push.destination(), tables: push.tables.clone() }),
         acknowledged_early: config.ack == Ack::Queued,
     }
 }

@@ -15,8 +15,29 @@ fn first_after(table: Table) -> &'static str {
     }
 }
 
+/// Of the rows before the cursor that wait to be sent again, of which there are few.
+fn first_waiting(table: Table) -> &'static str {
+    macro_rules! first_waiting {
+        ($table:literal) => {
+            concat!(
+                "SELECT min(t.received_at) FROM push_retry k CROSS JOIN ",
+                $table,
+                " t ON t.id = k.row_id WHERE k.table_name = '",
+                $table,
+                "' AND k.destination = ?1"
+            )
+        };
+    }
+    match table {
+        Table::LlmTraces => first_waiting!("llm_traces"),
+        Table::ErrorEvents => first_waiting!("error_events"),
+        Table::CustomEvents => first_waiting!("custom_events"),
+        Table::SystemMetrics => first_waiting!("system_metrics"),
+    }
+}
+
 /// Unix milliseconds; `None` when the remote has every row, or there is none.
-pub fn oldest(conn: &Connection, rows: &Rows) -> rusqlite::Result<Option<i64>> {
+pub fn oldest(conn: &Connection, rows: &Rows, destination: Option<&str>) -> rusqlite::Result<Option<i64>> {
     let mut oldest: Option<i64> = None;
     for table in Table::ALL {
         let account = &rows[table.index()];
@@ -28,6 +49,11 @@ pub fn oldest(conn: &Connection, rows: &Rows) -> rusqlite::Result<Option<i64>> {
         if let Some(row) = found.next()? {
             let from_ms: i64 = row.get(0)?;
             oldest = Some(oldest.map_or(from_ms, |oldest| oldest.min(from_ms)));
+        }
+        if account.waiting > 0 {
+            let from_ms: Option<i64> =
+                conn.prepare_cached(first_waiting(table))?.query_row([destination], |row| row.get(0))?;
+            oldest = from_ms.map_or(oldest, |from_ms| Some(oldest.map_or(from_ms, |oldest| oldest.min(from_ms))));
         }
     }
     Ok(oldest)
@@ -54,12 +80,12 @@ mod tests {
         insert(Kind::ErrorEvent(Box::default()), 70);
         insert(Kind::ErrorEvent(Box::default()), 90);
         insert(Kind::CustomEvent(Box::default()), 80);
-        assert_eq!(oldest(&conn, &rows).unwrap(), Some(70));
+        assert_eq!(oldest(&conn, &rows, Some("d")).unwrap(), Some(70));
         let errors = &mut rows[Table::ErrorEvents.index()];
         (errors.synced_id, errors.unsynced) = (1, 1);
-        assert_eq!(oldest(&conn, &rows).unwrap(), Some(80));
+        assert_eq!(oldest(&conn, &rows, Some("d")).unwrap(), Some(80));
         rows.iter_mut().for_each(|account| account.unsynced = 0);
-        assert_eq!(oldest(&conn, &rows).unwrap(), None);
+        assert_eq!(oldest(&conn, &rows, Some("d")).unwrap(), None);
         for table in Table::ALL {
             let plan = plan_of(&conn, first_after(table));
             assert!(plan.contains("USING INTEGER PRIMARY KEY (rowid") && !plan.contains("TEMP B-TREE"), "{plan}");

@@ -20,6 +20,7 @@ use super::volume::{self, Identity, LockError};
 use super::wal;
 use crate::clock::compact_utc;
 use crate::config::{RetentionConfig, Sync};
+use crate::event::Table;
 use crate::space::{Space, directory_of};
 
 /// How the file is opened and kept.
@@ -31,10 +32,19 @@ pub struct Options {
     pub sync: Sync,
     /// What is kept.
     pub retention: RetentionConfig,
-    /// Whom rows are pushed to, by the name that its cursors have; without one every row counts as synced.
-    pub destination: Option<String>,
+    /// Whom rows are pushed to; without one every row counts as synced.
+    pub remote: Option<Remote>,
     /// Whether a request is acknowledged before it is stored: then the writer holds it until it is.
     pub acknowledged_early: bool,
+}
+
+/// Whom rows are pushed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The name that its cursors have.
+    pub destination: String,
+    /// Which tables it gets; the rows of others count as synced.
+    pub tables: Vec<Table>,
 }
 
 /// The file cannot be used.
@@ -181,7 +191,7 @@ impl Database {
                 cause => OpenError::Migrate { path: shown(), cause },
             },
         )?;
-        let rows = prune::audit(&mut conn, options.destination.as_deref()).map_err(sqlite)?;
+        let rows = prune::audit(&mut conn, options.remote.as_ref()).map_err(sqlite)?;
         let mut sizes = rollup::sizes(&conn, options.retention.db_max_bytes).map_err(sqlite)?;
         // Before anybody can remove one: a row that is gone cannot be added any more.
         rollup::catch_up(&mut conn, &mut sizes).map_err(sqlite)?;

@@ -72,6 +72,8 @@ pub enum Which {
     SyncedMetrics,
     /// Traces, events and errors that the remote has.
     SyncedEvents,
+    /// Rows that the remote will never take.
+    DeadLetters,
     /// Samples, whether the remote has them or not.
     AnyMetrics,
     /// All other rows, whether the remote has them or not.
@@ -79,7 +81,8 @@ pub enum Which {
 }
 
 /// Who goes first where there must be room: what is missed least.
-pub const ORDER: [Which; 4] = [Which::SyncedMetrics, Which::SyncedEvents, Which::AnyMetrics, Which::AnyEvents];
+pub const ORDER: [Which; 5] =
+    [Which::SyncedMetrics, Which::SyncedEvents, Which::DeadLetters, Which::AnyMetrics, Which::AnyEvents];
 
 impl Which {
     /// Whether the limits of a file and of a disk may remove these.
@@ -288,6 +291,7 @@ mod tests {
         let first = |which| Sizes { first: Some(which), ..full };
         assert_eq!(plan(&limits(), &first(Which::SyncedEvents)), size(Which::SyncedEvents));
         let last = |which| Step::Remove { which, before_ms: None, cause: Pruned::Unsynced };
+        assert_eq!(plan(&limits(), &first(Which::DeadLetters)), last(Which::DeadLetters));
         assert_eq!(plan(&limits(), &first(Which::AnyMetrics)), last(Which::AnyMetrics));
         assert_eq!(plan(&limits(), &first(Which::AnyEvents)), Step::Refuse);
         assert_eq!(plan(&limits(), &Sizes { first: None, ..full }), Step::Refuse);
@@ -314,7 +318,7 @@ mod tests {
             let wanted = |used| pages_to_free(&limits(), used, which);
             assert_eq!((wanted(limit - limit / ROOM + 1), wanted(limit)), (1, limit / ROOM), "they exist nowhere else");
         }
-        for first in [None, Some(Which::AnyMetrics), Some(Which::AnyEvents)] {
+        for first in [None, Some(Which::DeadLetters), Some(Which::AnyMetrics), Some(Which::AnyEvents)] {
             assert_eq!(plan(&limits(), &Sizes { first, ..shrinking }), Step::Rest);
         }
     }

@@ -22,6 +22,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("schema.sql"), minimum_reader: 1 },
     Migration { sql: include_str!("schema2.sql"), minimum_reader: 1 },
     Migration { sql: include_str!("schema3.sql"), minimum_reader: 1 },
+    Migration { sql: include_str!("schema4.sql"), minimum_reader: 1 },
 ];
 
 /// A file that this program cannot bring to its own schema.

@@ -8,6 +8,7 @@
 
 mod backlog;
 mod backup;
+mod delivery;
 mod file;
 mod insert;
 mod limits;
@@ -27,7 +28,8 @@ mod wal;
 mod writer;
 
 pub use backup::{BackupError, Contents, GiveUp, backup};
-pub use file::{OpenError, Options};
+pub use delivery::{DeadLetter, Delivery, FrozenBatch, Revival, Revived, WAITING_MAX, Waiting};
+pub use file::{OpenError, Options, Remote};
 pub use look::{LookError, look};
 pub use queries::{Queries, QueryError};
 pub use reader::{EachRow, ReadError, Reader};

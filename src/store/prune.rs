@@ -3,6 +3,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::delivery;
+use super::file::Remote;
 use super::limits::{STEP_ROWS, Which};
 use crate::event::Table;
 use crate::stats::{Pruned, TableRows};
@@ -18,6 +20,29 @@ struct Sql {
     first: &'static str,
     newest: &'static str,
     remove: &'static str,
+    oldest_letter: &'static str,
+    remove_letters: &'static str,
+}
+
+/// A row stays that waits to be sent again to this destination, or that it will never take. With NULL none stays.
+macro_rules! not_kept {
+    ($table:literal, $destination:literal) => {
+        concat!(
+            " AND NOT EXISTS (SELECT 1 FROM push_retry k WHERE k.table_name = '",
+            $table,
+            "' AND k.row_id = ",
+            $table,
+            ".id AND k.destination = ",
+            $destination,
+            ") AND NOT EXISTS (SELECT 1 FROM dead_letters k WHERE k.table_name = '",
+            $table,
+            "' AND k.row_id = ",
+            $table,
+            ".id AND k.destination = ",
+            $destination,
+            ")"
+        )
+    };
 }
 
 macro_rules! sql_of {
@@ -29,9 +54,17 @@ macro_rules! sql_of {
             oldest: concat!(
                 "SELECT id, received_at FROM ",
                 $table,
-                " WHERE id <= ?1 AND received_at <= ?2 ORDER BY id LIMIT 1"
+                " WHERE id <= ?1 AND received_at <= ?2",
+                not_kept!($table, "?3"),
+                " ORDER BY id LIMIT 1"
             ),
-            first: concat!("SELECT id, received_at FROM ", $table, " WHERE id <= ?1 ORDER BY id LIMIT 1"),
+            first: concat!(
+                "SELECT id, received_at FROM ",
+                $table,
+                " WHERE id <= ?1",
+                not_kept!($table, "?2"),
+                " ORDER BY id LIMIT 1"
+            ),
             newest: concat!("SELECT received_at FROM ", $table, " ORDER BY id DESC LIMIT 1"),
             remove: concat!(
                 "DELETE FROM ",
@@ -39,7 +72,22 @@ macro_rules! sql_of {
                 // Of so many rows from one on, no matter how far those lie that are old enough.
                 " WHERE id IN (SELECT id FROM (SELECT id, received_at FROM ",
                 $table,
-                " WHERE id >= ?1 AND id <= ?2 ORDER BY id LIMIT ?5) WHERE received_at < ?3 LIMIT ?4)"
+                " WHERE id >= ?1 AND id <= ?2",
+                not_kept!($table, "?6"),
+                " ORDER BY id LIMIT ?5) WHERE received_at < ?3 LIMIT ?4)"
+            ),
+            // Served by the primary key of dead_letters, of which there are few.
+            oldest_letter: concat!(
+                "SELECT row_id, died_at FROM dead_letters WHERE table_name = '",
+                $table,
+                "' AND destination = ?1 ORDER BY row_id LIMIT 1"
+            ),
+            remove_letters: concat!(
+                "DELETE FROM ",
+                $table,
+                " WHERE id IN (SELECT row_id FROM dead_letters WHERE table_name = '",
+                $table,
+                "' AND destination = ?1 ORDER BY row_id LIMIT ?2)"
             ),
         }
     };
@@ -60,16 +108,16 @@ const METRIC_TABLES: [Table; 1] = [Table::SystemMetrics];
 /// Reads the accounts of the file and holds them against the rows that are there: what is missing
 /// was deleted by somebody else, and what is too much was put there by somebody else: both are booked so, and no count
 /// ever falls.
-pub fn audit(conn: &mut Connection, destination: Option<&str>) -> rusqlite::Result<Rows> {
+pub fn audit(conn: &mut Connection, remote: Option<&Remote>) -> rusqlite::Result<Rows> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut rows = Rows::default();
     for table in Table::ALL {
         let account = &mut rows[table.index()];
         read_account(&tx, table, account)?;
         account.present = tx.query_row(sql(table).count, [], |row| row.get(0))?;
-        account.synced_id = match destination {
-            Some(destination) => cursor(&tx, destination, table)?,
-            None => i64::MAX,
+        account.synced_id = match remote {
+            Some(remote) if remote.tables.contains(&table) => delivery::cursor(&tx, &remote.destination, table)?,
+            _ => i64::MAX,
         };
         account.unsynced = count_between(&tx, table, account.synced_id, i64::MAX)?;
         let missing = account.stored - account.present - account.pruned.iter().sum::<i64>();
@@ -80,6 +128,10 @@ pub fn audit(conn: &mut Connection, destination: Option<&str>) -> rusqlite::Resu
             account.stored -= missing;
             book_stored(&tx, table, -missing)?;
         }
+    }
+    if let Some(remote) = remote {
+        delivery::count(&tx, &remote.destination, &mut rows)?;
+        rows.iter_mut().for_each(|account| account.unsynced += account.waiting);
     }
     tx.commit()?;
     Ok(rows)
@@ -104,11 +156,19 @@ pub struct Found {
 }
 
 /// The oldest row among those that may go and arrived until `until_ms`, Unix ms. A row from the future (the clock was
-/// wrong) is passed over: it must not hide what is old.
-pub fn oldest(conn: &Connection, rows: &Rows, which: Which, until_ms: i64) -> rusqlite::Result<Option<Found>> {
+/// wrong) is passed over: it must not hide what is old. Rows that are kept for `destination` are not among those that
+/// the remote has.
+pub fn oldest(
+    conn: &Connection,
+    rows: &Rows,
+    destination: Option<&str>,
+    which: Which,
+    until_ms: i64,
+) -> rusqlite::Result<Option<Found>> {
     let mut oldest: Option<Found> = None;
     for &table in tables(which) {
-        let found = find(conn, table, sql(table).oldest, (until_id(rows, which, table), until_ms))?;
+        let params = (until_id(rows, which, table), until_ms, kept_for(destination, which));
+        let found = find(conn, table, sql(table).oldest, params)?;
         if found.is_some_and(|found| oldest.is_none_or(|oldest| found.received_ms < oldest.received_ms)) {
             oldest = found;
         }
@@ -118,11 +178,23 @@ pub fn oldest(conn: &Connection, rows: &Rows, which: Which, until_ms: i64) -> ru
 
 /// The row among those that may go which goes first where there must be room. Without a search: each table gives up its
 /// first row first. One from the future, by the clock of now, is older than its time says.
-pub fn first(conn: &Connection, rows: &Rows, which: Which, now_ms: i64) -> rusqlite::Result<Option<Found>> {
+pub fn first(
+    conn: &Connection,
+    rows: &Rows,
+    destination: Option<&str>,
+    which: Which,
+    now_ms: i64,
+) -> rusqlite::Result<Option<Found>> {
     let age = |found: Found| (found.received_ms <= now_ms, found.received_ms);
     let mut first: Option<Found> = None;
     for &table in tables(which) {
-        let found = find(conn, table, sql(table).first, [until_id(rows, which, table)])?;
+        let found = match which {
+            Which::DeadLetters => find(conn, table, sql(table).oldest_letter, [destination])?,
+            _ => {
+                let params = (until_id(rows, which, table), kept_for(destination, which));
+                find(conn, table, sql(table).first, params)?
+            }
+        };
         if found.is_some_and(|found| first.is_none_or(|first| age(found) < age(first))) {
             first = found;
         }
@@ -140,14 +212,20 @@ fn tables(which: Which) -> &'static [Table] {
     match which {
         Which::SyncedMetrics | Which::AnyMetrics => &METRIC_TABLES,
         Which::SyncedEvents | Which::AnyEvents => &EVENT_TABLES,
+        Which::DeadLetters => &Table::ALL,
     }
+}
+
+/// For whom rows stay although the push has passed them. Where it does not matter what the remote has, for nobody.
+fn kept_for(destination: Option<&str>, which: Which) -> Option<&str> {
+    destination.filter(|_| which.is_synced())
 }
 
 /// The last id of a table that may go.
 fn until_id(rows: &Rows, which: Which, table: Table) -> i64 {
     match which {
         Which::SyncedMetrics | Which::SyncedEvents => rows[table.index()].synced_id,
-        Which::AnyMetrics | Which::AnyEvents => i64::MAX,
+        Which::DeadLetters | Which::AnyMetrics | Which::AnyEvents => i64::MAX,
     }
 }
 
@@ -164,20 +242,31 @@ pub fn newest(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     Ok(newest)
 }
 
-/// Removes the oldest rows of the table that has the oldest: at most [`STEP_ROWS`], and no more once `pages` have become
-/// free. With `before_ms` only rows that arrived before. Returns how many.
+/// What a step removes.
+#[derive(Debug, Clone, Copy)]
+pub struct Removal {
+    /// Of which rows.
+    pub which: Which,
+    /// Only those that arrived before, Unix ms; `None` = whenever.
+    pub before_ms: Option<i64>,
+    /// How it is counted.
+    pub cause: Pruned,
+    /// No more once so many pages have become free.
+    pub pages: u64,
+}
+
+/// Removes the oldest rows of the table that has the oldest: at most [`STEP_ROWS`]. Returns how many.
 pub fn remove(
     conn: &mut Connection,
     rows: &mut Rows,
-    which: Which,
-    before_ms: Option<i64>,
-    cause: Pruned,
-    pages: u64,
+    destination: Option<&str>,
+    step: Removal,
     now_ms: i64,
 ) -> rusqlite::Result<usize> {
+    let Removal { which, before_ms, cause, pages } = step;
     let found = match before_ms {
-        Some(before_ms) => oldest(conn, rows, which, before_ms.saturating_sub(1))?,
-        None => first(conn, rows, which, now_ms)?,
+        Some(before_ms) => oldest(conn, rows, destination, which, before_ms.saturating_sub(1))?,
+        None => first(conn, rows, destination, which, now_ms)?,
     };
     let Some(Found { table, id, .. }) = found else { return Ok(0) };
     let until = until_id(rows, which, table);
@@ -188,8 +277,12 @@ pub fn remove(
     // One row may take as much as thousands of others.
     while removed < STEP_ROWS && freed < pages {
         let wanted = at_once.min(STEP_ROWS - removed);
-        let params = (id, until, before_ms, wanted as i64, LOOKED_AT_ROWS as i64);
-        let gone = tx.prepare_cached(sql(table).remove)?.execute(params)?;
+        let gone = if which == Which::DeadLetters {
+            tx.prepare_cached(sql(table).remove_letters)?.execute((destination, wanted as i64))?
+        } else {
+            let params = (id, until, before_ms, wanted as i64, LOOKED_AT_ROWS as i64, kept_for(destination, which));
+            tx.prepare_cached(sql(table).remove)?.execute(params)?
+        };
         removed += gone;
         if gone < wanted {
             break;
@@ -204,9 +297,11 @@ pub fn remove(
     let account = &mut rows[table.index()];
     account.present -= removed as i64;
     account.pruned[cause as usize] += removed as i64;
-    if !which.is_synced() {
+    match which {
+        Which::SyncedMetrics | Which::SyncedEvents => {}
+        Which::DeadLetters => account.dead = (account.dead - removed as i64).max(0),
         // Without a synced row left, which is when these are chosen.
-        account.unsynced = (account.unsynced - removed as i64).max(0);
+        Which::AnyMetrics | Which::AnyEvents => account.unsynced = (account.unsynced - removed as i64).max(0),
     }
     Ok(removed)
 }
@@ -229,52 +324,20 @@ pub fn give_back(conn: &Connection, pages: u64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Moves the cursors of a destination, never back.
-pub fn confirm(
-    conn: &mut Connection,
-    rows: &mut Rows,
-    destination: &str,
-    cursors: &[(Table, i64)],
-    now_ms: i64,
-) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO push_cursor (destination, table_name, last_id, updated_at) VALUES (?1, ?2, ?3, ?4) \
-               ON CONFLICT (destination, table_name) DO UPDATE \
-               SET last_id = max(last_id, excluded.last_id), updated_at = excluded.updated_at";
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut synced = *rows;
-    for (table, id) in cursors {
-        tx.prepare_cached(sql)?.execute((destination, table.name(), id, now_ms))?;
-        let account = &mut synced[table.index()];
-        if *id > account.synced_id {
-            account.unsynced -= count_between(&tx, *table, account.synced_id, *id)?;
-            account.synced_id = *id;
-        }
-    }
-    tx.commit()?;
-    *rows = synced;
-    Ok(())
-}
-
-/// The last id that a destination confirmed; 0 before the first. Served by the primary key.
-pub fn cursor(conn: &Connection, destination: &str, table: Table) -> rusqlite::Result<i64> {
-    let sql = "SELECT last_id FROM push_cursor WHERE destination = ?1 AND table_name = ?2";
-    let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query([destination, table.name()])?;
-    Ok(rows.next()?.map(|row| row.get(0)).transpose()?.unwrap_or(0))
-}
-
-fn count_between(conn: &Connection, table: Table, after: i64, until: i64) -> rusqlite::Result<i64> {
+/// Rows after one id, up to another.
+pub fn count_between(conn: &Connection, table: Table, after: i64, until: i64) -> rusqlite::Result<i64> {
     conn.prepare_cached(sql(table).count_between)?.query_row([after, until], |row| row.get(0))
 }
 
 fn read_account(conn: &Connection, table: Table, account: &mut TableRows) -> rusqlite::Result<()> {
-    let sql = "SELECT stored, pruned_age, pruned_size, pruned_disk, pruned_unsynced, pruned_foreign \
+    let sql = "SELECT stored, pruned_age, pruned_size, pruned_disk, pruned_unsynced, pruned_foreign, dead_let_go \
                FROM row_counts WHERE table_name = ?1";
     conn.query_row(sql, [table.name()], |row| {
         account.stored = row.get(0)?;
         for (place, pruned) in account.pruned.iter_mut().enumerate() {
             *pruned = row.get(1 + place)?;
         }
+        account.dead_let_go = row.get(1 + Pruned::ALL.len())?;
         Ok(())
     })
 }
@@ -301,7 +364,7 @@ mod tests {
         let conn = empty();
         for table in Table::ALL {
             let sql = sql(table);
-            for text in [sql.oldest, sql.first, sql.remove, sql.count_between] {
+            for text in [sql.oldest, sql.first, sql.remove, sql.remove_letters, sql.count_between] {
                 let plan = plan_of(&conn, text);
                 assert!(plan.contains("USING INTEGER PRIMARY KEY (rowid"), "{text}: {plan}");
                 assert!(!plan.contains("TEMP B-TREE"), "{text}: {plan}");

@@ -10,8 +10,9 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::delivery::{FrozenBatch, Waiting};
 use super::options::{self, PragmaError};
-use super::{migrate, prune};
+use super::{delivery, migrate};
 use crate::event::{Table, Value};
 
 /// How long a reader waits for a lock. In WAL mode it waits for next to nothing.
@@ -111,9 +112,29 @@ impl Reader {
     pub fn cursors(&self, destination: &str) -> Result<[i64; Table::ALL.len()], ReadError> {
         let mut cursors = [0; Table::ALL.len()];
         for table in Table::ALL {
-            cursors[table.index()] = prune::cursor(&self.conn, destination, table)?;
+            cursors[table.index()] = delivery::cursor(&self.conn, destination, table)?;
         }
         Ok(cursors)
+    }
+
+    /// Whether a destination ever confirmed a row.
+    pub fn has_confirmed(&self, destination: &str) -> Result<bool, ReadError> {
+        Ok(delivery::confirmed(&self.conn, destination)? > 0)
+    }
+
+    /// The batch of a lane of the destination that was on its way last.
+    pub fn open_batch(&self, destination: &str, lane: &str) -> Result<Option<FrozenBatch>, ReadError> {
+        Ok(delivery::open_batch(&self.conn, destination, lane)?)
+    }
+
+    /// Rows that are to be sent again to a destination, by table and id.
+    pub fn waiting(&self, destination: &str) -> Result<Vec<Waiting>, ReadError> {
+        Ok(delivery::waiting(&self.conn, destination)?)
+    }
+
+    /// The id of a row by its identity.
+    pub fn row_id(&self, table: Table, trace_id: &str) -> Result<Option<i64>, ReadError> {
+        Ok(delivery::row_id(&self.conn, table, trace_id)?)
     }
 
     /// Hands the rows after `after_id` to `each`, at most `limit`, in the order of storing: the id,

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::Sender;
@@ -70,27 +70,58 @@ pub fn row(columns: &[(&'static str, Value<'_>)], out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// What a receiver says of the rows that it does not take. Those it does not name are durable.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What a receiver says of a batch. Rows that it does not name are durable.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Receipt {
-    /// How many rows it refused.
-    pub rejected: u64,
-    /// The first of them, if it named any.
-    pub first: Option<RejectedRow>,
+    /// The batch that it speaks of, if it says so.
+    pub batch_id: Option<String>,
+    /// Rows that it took, if it says so.
+    pub accepted: Option<u64>,
+    /// Rows that it had before, if it says so.
+    pub duplicates: Option<u64>,
+    /// Rows that it does not take.
+    pub rejected: Rejected,
 }
 
-/// A row that the receiver refused, as far as it said so.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+impl Receipt {
+    /// How many rows it speaks of, if it speaks of all.
+    pub fn rows(&self) -> Option<u64> {
+        let rejected = self.rejected.unnamed + self.rejected.rows.len() as u64;
+        Some(self.accepted?.saturating_add(self.duplicates?).saturating_add(rejected))
+    }
+}
+
+/// Rows that a receiver does not take.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// Those that it names.
+    pub rows: Vec<RejectedRow>,
+    /// How many there are besides.
+    pub unnamed: u64,
+}
+
+/// A row that the receiver does not take, as far as it said so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct RejectedRow {
     /// Its table.
+    #[serde(deserialize_with = "cut_text")]
     pub table: Option<String>,
     /// Its id.
+    #[serde(deserialize_with = "cut_text")]
     pub trace_id: Option<String>,
     /// Why, in one word.
+    #[serde(deserialize_with = "cut_text")]
     pub code: Option<String>,
+    /// Why, in a sentence.
+    #[serde(deserialize_with = "cut_text")]
+    pub message: Option<String>,
+    /// Whether it may be sent again later.
+    pub retryable: Option<bool>,
 }
 
-/// Reads the body of a 200. `None` if it is no receipt: it must be empty or a JSON object, and
+/// Reads the body of a 200 or 207. `None` if it is no receipt: it must be empty or a JSON object, and
 /// `rejected`, if there, a list of rows or a number.
 pub fn receipt(body: &[u8]) -> Option<Receipt> {
     let body = body.trim_ascii();
@@ -101,7 +132,19 @@ pub fn receipt(body: &[u8]) -> Option<Receipt> {
     if body[0] != b'{' {
         return None;
     }
-    serde_json::from_slice(body).ok().map(|ReceiptJson { rejected }| rejected)
+    serde_json::from_slice(body).ok()
+}
+
+/// The most that is kept of what a receiver says of a row: there may be thousands.
+const TEXT_BYTES_MAX: usize = 200;
+
+/// Anything but a text is as good as nothing.
+fn cut_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = match serde_json::Value::deserialize(from)? {
+        serde_json::Value::String(text) => text,
+        _ => return Ok(None),
+    };
+    Ok(Some(text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()))
 }
 
 /// Rises when a receiver of the older form would misread the newer one.
@@ -119,43 +162,40 @@ struct Agent<'a> {
     version: &'a str,
 }
 
-#[derive(Deserialize)]
-struct ReceiptJson {
-    #[serde(default)]
-    rejected: Receipt,
-}
-
-/// From the value of `rejected`. Rows are counted, and only the first is kept: there may be thousands.
-impl<'de> Deserialize<'de> for Receipt {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Receipt, D::Error> {
-        from.deserialize_any(ReceiptVisitor)
+impl<'de> Deserialize<'de> for Rejected {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Rejected, D::Error> {
+        from.deserialize_any(RejectedVisitor)
     }
 }
 
-struct ReceiptVisitor;
+struct RejectedVisitor;
 
-impl<'de> Visitor<'de> for ReceiptVisitor {
-    type Value = Receipt;
+impl<'de> Visitor<'de> for RejectedVisitor {
+    type Value = Rejected;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of rows, or their number")
     }
 
-    fn visit_unit<E>(self) -> Result<Receipt, E> {
-        Ok(Receipt::default())
+    fn visit_unit<E>(self) -> Result<Rejected, E> {
+        Ok(Rejected::default())
     }
 
-    fn visit_u64<E>(self, rejected: u64) -> Result<Receipt, E> {
-        Ok(Receipt { rejected, first: None })
+    fn visit_u64<E>(self, unnamed: u64) -> Result<Rejected, E> {
+        Ok(Rejected { rows: Vec::new(), unnamed })
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Receipt, A::Error> {
-        let first = rows.next_element()?;
-        let mut rejected = u64::from(first.is_some());
-        while rows.next_element::<IgnoredAny>()?.is_some() {
-            rejected += 1;
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rejected, A::Error> {
+        let mut rejected = Rejected::default();
+        while let Some(row) = list.next_element::<RejectedRow>()? {
+            // Without an id nobody can tell which row it is.
+            if row.trace_id.is_none() {
+                rejected.unnamed += 1;
+            } else {
+                rejected.rows.push(row);
+            }
         }
-        Ok(Receipt { rejected, first })
+        Ok(rejected)
     }
 }
 
@@ -216,9 +256,7 @@ mod tests {
 
     #[test]
     fn only_nothing_or_an_object_is_a_receipt() {
-        for body in
-            ["", " \r\n", "{}", r#"{"accepted":5}"#, r#"{"rejected":null}"#, r#"{"rejected":[]}"#, r#"{"rejected":0}"#]
-        {
+        for body in ["", " \r\n", "{}", r#"{"rejected":null}"#, r#"{"rejected":[]}"#, r#"{"rejected":0,"x":[1]}"#] {
             assert_eq!(receipt(body.as_bytes()), Some(Receipt::default()), "{body}");
         }
         for body in [
@@ -233,6 +271,7 @@ mod tests {
             r#"{"rejected":"all"}"#,
             r#"{"rejected":-1}"#,
             r#"{"rejected":[1]}"#,
+            r#"{"accepted":"5"}"#,
             "\u{feff}{}",
         ] {
             assert_eq!(receipt(body.as_bytes()), None, "{body}");
@@ -240,11 +279,33 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_counts_the_rows_that_were_refused() {
-        let body =
-            br#"{"rejected":[{"table":"llm_traces","trace_id":"t","code":null,"message":"m","retryable":false},{}]}"#;
-        let first = RejectedRow { table: Some("llm_traces".into()), trace_id: Some("t".into()), code: None };
-        assert_eq!(receipt(body), Some(Receipt { rejected: 2, first: Some(first) }));
-        assert_eq!(receipt(br#"{"rejected":3}"#), Some(Receipt { rejected: 3, first: None }));
+    fn a_receipt_names_the_rows_that_are_not_taken_and_why_in_few_words() {
+        let long = "\u{20ac}".repeat(999);
+        let body = format!(
+            r#"{{"schema_version":1,"batch_id":"b","accepted":3,"duplicates":1,"rejected":[
+               {{"table":"llm_traces","trace_id":"t","code":null,"message":"{long}","retryable":false}},
+               {{"trace_id":"u","code":7,"retryable":true,"index":4}},{{"table":"x"}}]}}"#
+        );
+        let receipt = receipt(body.as_bytes()).unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        let first = RejectedRow {
+            table: text("llm_traces"),
+            trace_id: text("t"),
+            code: None,
+            message: Some("\u{20ac}".repeat(66)),
+            retryable: Some(false),
+        };
+        let second = RejectedRow { trace_id: text("u"), retryable: Some(true), ..RejectedRow::default() };
+        assert_eq!(receipt.rejected, Rejected { rows: vec![first, second], unnamed: 1 });
+        assert_eq!((receipt.batch_id.as_deref(), receipt.rows()), (Some("b"), Some(7)));
+    }
+
+    #[test]
+    fn a_receipt_that_counts_only_some_speaks_of_no_whole() {
+        assert_eq!(receipt(br#"{"rejected":3}"#).unwrap().rejected.unnamed, 3);
+        for body in [r#"{"accepted":3}"#, r#"{"duplicates":3,"rejected":[]}"#] {
+            assert_eq!(receipt(body.as_bytes()).unwrap().rows(), None);
+        }
+        assert_eq!(receipt(br#"{"accepted":18446744073709551615,"duplicates":2}"#).unwrap().rows(), Some(u64::MAX));
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use openclaw_trace::client::{ANSWER_BYTES_MAX, Cancel, Client, ClientConfig, Error};
 use openclaw_trace::clock::Clock;
-use openclaw_trace::config::{Identity, PushConfig, Secret};
+use openclaw_trace::config::{Identity, PushConfig, PushFormat, Secret};
 use openclaw_trace::event::Table;
 use openclaw_trace::push::backoff::Backoff;
 use openclaw_trace::push::{LastPush, Pusher, Setup};
@@ -38,7 +38,10 @@ impl Side {
 
     fn with(url: &str, change: impl FnOnce(&mut Setup)) -> Side {
         let stats = Arc::new(Stats::default());
-        let store = Store::start(&stats);
+        Side::of(Store::start(&stats), stats, url, change)
+    }
+
+    fn of(store: Store, stats: Arc<Stats>, url: &str, change: impl FnOnce(&mut Setup)) -> Side {
         let mut setup = Setup {
             config: PushConfig {
                 endpoint: url.to_owned(),
@@ -46,6 +49,10 @@ impl Side {
                 interval: Duration::from_millis(1),
                 ca_file: None,
                 max_bytes: BYTES_MAX,
+                format: PushFormat::Json,
+                gzip: false,
+                tables: Table::ALL.to_vec(),
+                headers: Vec::new(),
             },
             identity: Identity { fly_region: Some("ams".to_owned()), ..Identity::default() },
             version: "1.2.3",
@@ -54,6 +61,7 @@ impl Side {
             stats: Arc::clone(&stats),
             clock: Clock::real(),
             backoff: Backoff { least: Duration::from_millis(1), most: Duration::from_millis(2) },
+            misconfigured: Backoff { least: Duration::from_millis(1), most: Duration::from_millis(2) },
             // Longer than any test: what ends sooner was not ended by it.
             request_timeout: 2 * PATIENCE,
         };
@@ -74,7 +82,7 @@ impl Side {
 
     fn run_until_confirmed(&self) {
         let (stopping, running) = self.run();
-        assert!(self.store.wait_all_confirmed(PATIENCE), "rows are left: {:?}", self.stats.push());
+        assert!(self.store.wait_all_settled(PATIENCE), "rows are left: {:?}", self.stats.push());
         drop(stopping);
         running.join().unwrap();
         // The cycle may still be counting what was confirmed.
@@ -101,7 +109,7 @@ fn every_row_arrives_once_after_every_kind_of_failure() {
     for seed in 0..20 {
         let mut random = fastrand::Rng::with_seed(seed);
         let script = (0..60).map(|_| match random.u8(0..14) {
-            0 => Say::status(500),
+            0 => Say::status([500, 502, 408, 409, 425, 429][random.usize(0..6)]),
             1 => Say::Status(503, "retry-after: 0\r\n", String::new()),
             2 => Say::Status(204, "", String::new()),
             3 => Say::Status(200, "content-type: text/html\r\n", "<html>".to_owned()),
@@ -118,7 +126,7 @@ fn every_row_arrives_once_after_every_kind_of_failure() {
             side.store.add(table, random.i64(0..250), random.usize(0..200));
         }
         side.store.add(Table::LlmTraces, 2, BYTES_MAX);
-        side.store.fail_to_confirm(random.usize(0..3));
+        side.store.fail_to_note(random.usize(0..3));
         side.run_until_confirmed();
 
         let seen = sink.seen();
@@ -142,11 +150,14 @@ fn a_request_is_what_the_contract_says() {
     }
     let seen = sink.wait(|seen| seen.len() == 2);
     let body = seen[0].json();
-    let row = serde_json::json!({"trace_id": "error_events/1", "timestamp": 1_790_000_000_001i64, "body": "\u{e9}",
-        "attributes": {"a": [1]}, "received_at": 1_790_000_000_001i64});
+    let at: i64 = side.store.conn().query_row("SELECT timestamp FROM error_events", [], |row| row.get(0)).unwrap();
+    let row = serde_json::json!({"trace_id": side.store.ids_of(Table::ErrorEvents)[0], "timestamp": at, "received_at": at,
+        "message": "\u{e9}", "severity": "error", "text_truncated": 0, "source": "native"});
+    let instance: String =
+        side.store.conn().query_row("SELECT value FROM meta WHERE key = 'instance_id'", [], |row| row.get(0)).unwrap();
     let expected = serde_json::json!({
         "schema_version": 1, "batch_id": seen[0].header("idempotency-key").unwrap(),
-        "agent": {"instance_id": "instance-1", "hostname": null, "fly_app_name": null, "fly_machine_id": null,
+        "agent": {"instance_id": instance, "hostname": null, "fly_app_name": null, "fly_machine_id": null,
                   "fly_region": "ams", "fly_image_ref": null, "fly_process_group": null, "version": "1.2.3"},
         "llm_traces": [], "error_events": [row], "custom_events": [], "system_metrics": []});
     assert_eq!(body, expected);
@@ -171,7 +182,8 @@ fn a_confirmation_that_the_writer_could_not_note_is_asked_for_again_under_the_sa
     let sink = Sink::start(vec![]);
     let side = Side::new(&sink.url());
     side.store.add(Table::LlmTraces, 3, 9);
-    side.store.fail_to_confirm(1);
+    // The first that is to be noted is the batch, before it is sent.
+    side.store.fail_to_note(2);
     let first = side.push_once(PATIENCE);
     assert!(first.unfinished.unwrap().contains("could not note"));
     assert_eq!(side.store.cursors(), [0; 4]);
@@ -182,14 +194,29 @@ fn a_confirmation_that_the_writer_could_not_note_is_asked_for_again_under_the_sa
 }
 
 #[test]
-fn rows_that_the_receiver_refuses_are_counted() {
-    let refused = r#"{"rejected":[{"table":"llm_traces","trace_id":"llm_traces/2","code":"bad"}]}"#;
-    let sink = Sink::start(vec![Say::Status(200, "", refused.to_owned())]);
-    let side = Side::new(&sink.url());
-    side.store.add(Table::LlmTraces, 3, 9);
-    assert_eq!(side.push_once(PATIENCE), LastPush { batches: 1, rows: 3, unfinished: None });
+fn rows_that_the_receiver_refuses_for_ever_are_dead_letters_and_the_others_are_confirmed() {
+    let stats = Arc::new(Stats::default());
+    let store = Store::start(&stats);
+    store.add(Table::LlmTraces, 3, 9);
+    let bad = store.ids_of(Table::LlmTraces)[1].clone();
+    let refused = format!(
+        r#"{{"rejected":[{{"table":"llm_traces","trace_id":"{bad}","code":"bad","message":"no","retryable":false}},
+            {{"trace_id":"nobody","retryable":false}}]}}"#
+    );
+    let sink = Sink::start(vec![Say::Status(207, "", refused)]);
+    let side = Side::of(store, stats, &sink.url(), |_| {});
+    assert_eq!(side.push_once(PATIENCE), LastPush { batches: 1, rows: 2, unfinished: None });
     assert_eq!(side.stats.push().rows_rejected, 1);
-    assert!(side.store.all_confirmed());
+    assert!(side.store.all_settled());
+    assert_eq!(side.store.dead(), BTreeSet::from([bad]));
+    let account = side.stats.store().rows[Table::LlmTraces.index()];
+    assert_eq!((account.unsynced, account.waiting, account.dead), (0, 0, 1));
+    let said: (i64, String, String, i64) = side
+        .store
+        .conn()
+        .query_row("SELECT status, code, message, attempts FROM dead_letters", [], |row| row.try_into())
+        .unwrap();
+    assert_eq!(said, (207, "bad".to_owned(), "no".to_owned(), 1));
 }
 
 #[test]
@@ -303,7 +330,7 @@ fn a_private_authority_is_trusted_only_when_its_file_is_named() {
         let side = Side::with(&url, |setup| setup.config.ca_file = ca_file);
         side.store.add(Table::LlmTraces, 50, 200);
         let last = side.push_once(PATIENCE);
-        assert_eq!(side.store.all_confirmed(), last.unfinished.is_none());
+        assert_eq!(side.store.all_settled(), last.unfinished.is_none());
         last
     };
     let stranger = push(None);
@@ -343,7 +370,7 @@ fn an_answer_of_any_size_takes_bounded_memory() {
 #[test]
 fn a_body_shorter_than_announced_is_an_error_of_the_body() {
     let sink = Sink::start(vec![]);
-    let error = client().post(&sink.url(), &[], &b"four"[..], 5).unwrap_err();
+    let error = client().post(&sink.url(), &[], &b"four"[..], 5, false).unwrap_err();
     assert!(matches!(error, Error::Body(_)), "{error}");
     assert_eq!(sink.seen().len(), 0);
 }

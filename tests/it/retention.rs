@@ -11,7 +11,7 @@ use openclaw_trace::stats::{Pruned, Refusal, StoreState};
 use openclaw_trace::store::{Options, Reader};
 use rusqlite::Connection;
 
-use crate::store::{Store, options};
+use crate::store::{Store, options, remote};
 use crate::support::dir::TempDir;
 use crate::support::read_only;
 use crate::support::sidecar::until;
@@ -337,7 +337,7 @@ fn a_month_in_which_nothing_gets_old_is_kept_by_the_size_of_the_file_alone() {
 #[test]
 fn a_month_with_a_remote_that_lags_behind_costs_no_row_that_it_lacks() {
     let mut fed = Fed::open("lag", busy(8), |options| {
-        options.destination = Some("d".into());
+        options.remote = Some(remote());
         options.retention.metrics = options.retention.events;
     });
     for round in 0..30 * 100 / 8 {
@@ -409,7 +409,7 @@ fn a_week_without_the_remote(name: &str, size: &str, drop_oldest: bool) {
     let Some(dir) = TempDir::on_tmpfs(name, size) else { return };
     let limits = Limits { round: 7 * DAY / ROUNDS as u32, text_bytes: 1200, ..busy(1) };
     let mut fed = Fed::open_in(dir, limits, |options| {
-        options.destination = Some("d".into());
+        options.remote = Some(remote());
         options.retention.drop_oldest = drop_oldest;
         options.retention.disk_max_percent = 80;
     });

@@ -10,7 +10,7 @@ use openclaw_trace::config::{RetentionConfig, Sync};
 use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, Note, Severity, Table};
 use openclaw_trace::queue::{Inbox, Limits, Offer, Outcome, Queue, Ticket, Window, queue};
 use openclaw_trace::stats::{Pruned, Refusal, Stats, StoreState};
-use openclaw_trace::store::{Command, Ended, OpenError, Options, Reader, Writer};
+use openclaw_trace::store::{Command, Delivery, Ended, OpenError, Options, Reader, Remote, Writer};
 use rusqlite::Connection;
 
 use crate::support::dir::TempDir;
@@ -36,7 +36,12 @@ pub fn options(path: &Path) -> Options {
         disk_max_percent: 100,
         drop_oldest: false,
     };
-    Options { path: path.to_owned(), sync: Sync::Normal, retention, destination: None, acknowledged_early: false }
+    Options { path: path.to_owned(), sync: Sync::Normal, retention, remote: None, acknowledged_early: false }
+}
+
+/// Whom the rows of a test go to.
+pub fn remote() -> Remote {
+    Remote { destination: "d".to_owned(), tables: Table::ALL.to_vec() }
 }
 
 impl Store {
@@ -102,7 +107,8 @@ impl Store {
 
     pub fn confirm_for(&self, instance_id: String, cursors: Vec<(Table, i64)>) -> bool {
         let (reply, answer) = smol::channel::bounded(1);
-        assert!(self.queue.command(Command::Confirm { instance_id, cursors, reply }));
+        let delivery = Box::new(Delivery { cursors, ..Delivery::default() });
+        assert!(self.queue.command(Command::Deliver { instance_id, delivery, reply }));
         answer.recv_blocking().unwrap()
     }
 
@@ -322,12 +328,12 @@ fn rows_that_somebody_deletes_by_hand_are_booked() {
 fn ids_never_fall_below_a_cursor_again() {
     let dir = TempDir::new("ids");
     let path = dir.join("t.db");
-    let mut store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    let mut store = Store::open(Options { remote: Some(remote()), ..options(&path) });
     store.store((0..5).map(|_| event()).collect());
     assert!(store.confirm(vec![(Table::CustomEvents, 5)]));
     store.close();
     Connection::open(&path).unwrap().execute("DELETE FROM custom_events", []).unwrap();
-    let store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    let store = Store::open(Options { remote: Some(remote()), ..options(&path) });
     store.store(vec![event()]);
     let reader = Reader::open(&path).unwrap();
     let after = reader.cursors("d").unwrap()[Table::CustomEvents.index()];
@@ -341,7 +347,7 @@ fn ids_never_fall_below_a_cursor_again() {
 fn old_rows_go_once_the_remote_has_them_and_a_jumping_clock_takes_none() {
     let dir = TempDir::new("age");
     let path = dir.join("t.db");
-    let store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    let store = Store::open(Options { remote: Some(remote()), ..options(&path) });
     store.store((0..1200).map(|_| event()).collect());
     store.store((0..700).map(|_| metric_at(NOW)).collect());
     assert!(store.confirm(vec![(Table::CustomEvents, 700), (Table::SystemMetrics, 700)]));
@@ -370,7 +376,7 @@ fn old_rows_go_once_the_remote_has_them_and_a_jumping_clock_takes_none() {
 fn a_full_file_gives_up_synced_rows_then_samples_then_refuses_until_the_push_is_through() {
     let dir = TempDir::new("size");
     let path = dir.join("t.db");
-    let mut options = Options { destination: Some("d".into()), ..options(&path) };
+    let mut options = Options { remote: Some(remote()), ..options(&path) };
     options.retention.db_max_bytes = 4 << 20;
     let store = Store::open(options);
     store.store((0..300).map(|_| metric_at(NOW)).collect());
@@ -428,7 +434,7 @@ fn a_full_disk_is_left_by_ballast_and_pruning_with_nobody_freeing_space() {
 fn a_full_disk_without_anything_to_prune_refuses_says_why_and_recovers_when_there_is_room() {
     let Some(dir) = TempDir::on_tmpfs("brim", "8m") else { return };
     let path = dir.join("t.db");
-    let store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    let store = Store::open(Options { remote: Some(remote()), ..options(&path) });
     let first = event();
     store.store(vec![first.clone()]);
     // The stranger takes all there is, to the last page.
@@ -456,7 +462,7 @@ fn a_full_disk_without_anything_to_prune_refuses_says_why_and_recovers_when_ther
 fn stopping_on_a_full_disk_moves_the_log_into_the_file_with_the_ballasts_room() {
     let Some(dir) = TempDir::on_tmpfs("stop", "8m") else { return };
     let path = dir.join("t.db");
-    let mut store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    let mut store = Store::open(Options { remote: Some(remote()), ..options(&path) });
     store.store((0..50).map(|_| event_at(NOW, 3000)).collect());
     fill(&dir.join("stranger"));
     let mut stored = 50;
@@ -472,7 +478,7 @@ fn stopping_on_a_full_disk_moves_the_log_into_the_file_with_the_ballasts_room() 
 fn a_confirmation_for_another_file_moves_no_cursor() {
     let dir = TempDir::new("another");
     let path = dir.join("t.db");
-    let store = Store::open(Options { destination: Some("d".into()), ..options(&path) });
+    let store = Store::open(Options { remote: Some(remote()), ..options(&path) });
     store.store((0..50).map(|_| event()).collect());
     let old = Reader::open(&path).unwrap().instance_id().unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -865,7 +871,7 @@ fn a_reader_of_an_old_state_costs_the_log_room_and_the_file_is_short_when_it_goe
 #[test]
 fn a_file_that_was_full_takes_events_as_soon_as_the_remote_has_a_row() {
     let dir = TempDir::new("one-row");
-    let mut options = Options { destination: Some("d".into()), ..options(&dir.join("t.db")) };
+    let mut options = Options { remote: Some(remote()), ..options(&dir.join("t.db")) };
     options.retention.db_max_bytes = 4 << 20;
     let store = Store::open(options);
     let fill = || store.store((0..10).map(|_| event_at(NOW, 4000)).collect());

@@ -42,11 +42,10 @@ pub fn store(database: &mut Database, entries: &[Entry], now_ms: i64, stats: &St
     };
     tx.commit()?;
     (database.sizes, database.rooms) = (sizes, rooms);
-    let remote = database.rows.iter().any(|account| account.synced_id != i64::MAX);
     for (account, count) in database.rows.iter_mut().zip(stored) {
         account.stored += count;
         account.present += count;
-        account.unsynced += if remote { count } else { 0 };
+        account.unsynced += if account.synced_id == i64::MAX { 0 } else { count };
     }
     Ok(Stored { outcomes, gains })
 }

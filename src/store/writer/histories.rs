@@ -21,7 +21,8 @@ use crate::stats::{CallCounts, Gains, Pruned, Stats};
 use crate::store::file::{Database, Options};
 use crate::store::insert::Inserts;
 use crate::store::limits::{STEP_PAGES, Which};
-use crate::store::{notes, prune, rollup};
+use crate::store::prune::{self, Removal};
+use crate::store::{notes, rollup};
 
 const START_MS: i64 = 1_795_000_000_000;
 const MINUTE_MS: i64 = 60_000;
@@ -152,7 +153,7 @@ impl History {
             drop_oldest: false,
         };
         let path = directory.join("t.db");
-        let options = Options { path, sync: Sync::Normal, retention, destination: None, acknowledged_early: false };
+        let options = Options { path, sync: Sync::Normal, retention, remote: None, acknowledged_early: false };
         let stats = Arc::new(Stats::default());
         let (queue, inbox) = queue(Limits::default(), Window::AtOnce, Arc::clone(&stats));
         let mut history = History {
@@ -379,8 +380,9 @@ impl History {
         let database = self.database.as_mut().unwrap();
         let before_ms = self.now_ms - self.random.i64(0..4 * HOUR_MS);
         let (conn, rows) = (&mut database.conn, &mut database.rows);
-        let removed =
-            prune::remove(conn, rows, Which::AnyEvents, Some(before_ms), Pruned::Age, STEP_PAGES, self.now_ms).unwrap();
+        let removal =
+            Removal { which: Which::AnyEvents, before_ms: Some(before_ms), cause: Pruned::Age, pages: STEP_PAGES };
+        let removed = prune::remove(conn, rows, None, removal, self.now_ms).unwrap();
         self.happened.removed += removed as u64;
         let mut statement = conn.prepare("SELECT trace_id FROM llm_traces").unwrap();
         let present = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();

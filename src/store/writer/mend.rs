@@ -10,8 +10,9 @@ use crate::space::{Space, directory_of};
 use crate::stats::{Pruned, Work};
 use crate::store::file::{self, Database, Fault, OpenError};
 use crate::store::limits::{self, ORDER, ROOM_BYTES, ROOM_STEPS_MAX, ROOM_TIME_MAX, STEP_PAGES, Which};
+use crate::store::prune::{self, Removal};
 use crate::store::volume::{BALLAST_BYTES, InstanceLock};
-use crate::store::{prune, wal};
+use crate::store::wal;
 
 /// Incidents that `/health` lists.
 const INCIDENTS_MAX: usize = 8;
@@ -199,7 +200,9 @@ impl Writer {
         let database = self.database.as_ref()?;
         let now_ms = self.clock.now_ms();
         let may_go = |which: &Which| which.may_go(&self.options.retention);
-        let there = |which: &Which| matches!(prune::first(&database.conn, &database.rows, *which, now_ms), Ok(Some(_)));
+        let destination = self.options.remote.as_ref().map(|remote| &*remote.destination);
+        let found = |which| prune::first(&database.conn, &database.rows, destination, which, now_ms);
+        let there = |which: &Which| matches!(found(*which), Ok(Some(_)));
         ORDER.into_iter().filter(may_go).find(there)
     }
 
@@ -207,11 +210,12 @@ impl Writer {
     fn remove_one_step_for_room(&mut self, which: Which) -> bool {
         self.begin(Work::Pruning);
         let now_ms = self.clock.now_ms();
+        let destination = self.options.remote.as_ref().map(|remote| &*remote.destination);
         let Some(database) = &mut self.database else { return false };
         if let Err(error) = self.ballast.release() {
             log::debug!(error:% = error; "the ballast cannot be let go");
         }
-        match remove_for_room(database, which, now_ms) {
+        match remove_for_room(database, destination, which, now_ms) {
             Ok(removed) => {
                 if removed > 0
                     && let Some(removed) = self.removals.again(removed as u64, self.clock.uptime())
@@ -267,13 +271,18 @@ impl Writer {
     }
 }
 
-fn remove_for_room(database: &mut Database, which: Which, now_ms: i64) -> rusqlite::Result<usize> {
+fn remove_for_room(
+    database: &mut Database,
+    destination: Option<&str>,
+    which: Which,
+    now_ms: i64,
+) -> rusqlite::Result<usize> {
     // While somebody reads, what is removed would only be written once more, into the log.
     if wal::truncate(&database.conn)?.blocked {
         return Ok(0);
     }
-    let cause = which.counted(Pruned::Disk);
-    let removed = prune::remove(&mut database.conn, &mut database.rows, which, None, cause, STEP_PAGES, now_ms)?;
+    let removal = Removal { which, before_ms: None, cause: which.counted(Pruned::Disk), pages: STEP_PAGES };
+    let removed = prune::remove(&mut database.conn, &mut database.rows, destination, removal, now_ms)?;
     prune::give_back(&database.conn, STEP_PAGES)?;
     if !wal::truncate(&database.conn)?.blocked {
         database.log_is_empty();

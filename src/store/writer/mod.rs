@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 use smol::channel::Sender;
 
 use super::backlog;
-use super::file::{Database, Fault, OpenError, Options};
+use super::delivery::{self, Delivery, Revival, Revived};
+use super::file::{Database, Fault, OpenError, Options, Remote};
 use super::limits;
-use super::prune;
 use super::volume::{Ballast, InstanceLock};
 use crate::clock::Clock;
-use crate::event::{Event, Note, Table};
+use crate::event::{Event, Note};
 use crate::logging::Repeats;
 use crate::queue::{Entry, Inbox, Outcome};
 use crate::stats::{COMMIT_US, Gains, Refusal, Stats, Work};
@@ -32,14 +32,21 @@ use crate::stats::{COMMIT_US, Gains, Refusal, Stats, Work};
 /// What can be asked of the writer besides storing.
 #[derive(Debug)]
 pub enum Command {
-    /// The remote has all rows up to these ids.
-    Confirm {
+    /// What became of a push, or which batch is on its way now.
+    Deliver {
         /// The file that the ids are of, by its id. For another one nothing is noted.
         instance_id: String,
-        /// Last id of each table.
-        cursors: Vec<(Table, i64)>,
+        /// What is to be noted.
+        delivery: Box<Delivery>,
         /// Told whether the file knows it now.
         reply: Sender<bool>,
+    },
+    /// Dead letters are to be sent again.
+    Revive {
+        /// Which.
+        which: Revived,
+        /// Told what became of it; `None` when the file could not note it.
+        reply: Sender<Option<Revival>>,
     },
     /// Somebody who reads the file found it broken: look yourself.
     Examine,
@@ -198,9 +205,14 @@ impl Writer {
             drained |= next.drained;
             for command in next.commands {
                 match command {
-                    Command::Confirm { instance_id, cursors, reply } => {
+                    Command::Deliver { instance_id, delivery, reply } => {
                         self.begin(Work::Confirming);
-                        let done = self.confirm(&instance_id, &cursors);
+                        let done = self.deliver(&instance_id, &delivery);
+                        tell(&reply, done);
+                    }
+                    Command::Revive { which, reply } => {
+                        self.begin(Work::Confirming);
+                        let done = self.revive(&which);
                         tell(&reply, done);
                     }
                     Command::Examine => {
@@ -295,8 +307,8 @@ impl Writer {
         Err(last)
     }
 
-    fn confirm(&mut self, instance_id: &str, cursors: &[(Table, i64)]) -> bool {
-        let Some(destination) = self.options.destination.clone() else { return false };
+    fn deliver(&mut self, instance_id: &str, delivery: &Delivery) -> bool {
+        let Some(Remote { destination, .. }) = self.options.remote.clone() else { return false };
         let now_ms = self.clock.now_ms();
         let (mut was_full, mut failed) = (false, String::new());
         for _ in 0..ATTEMPTS_MAX {
@@ -305,7 +317,7 @@ impl Writer {
             if database.instance_id != instance_id || !database.is_in_place(&self.options.path) {
                 return false;
             }
-            match prune::confirm(&mut database.conn, &mut database.rows, &destination, cursors, now_ms) {
+            match delivery::note(&mut database.conn, &mut database.rows, &destination, delivery, now_ms) {
                 Ok(()) => {
                     self.more_to_do |= self.refusing == Some(Refusing::FileFull);
                     if was_full {
@@ -338,6 +350,15 @@ impl Writer {
         }
         log::warn!(error:% = failed; "the push cursor was not stored, the rows will be sent again");
         false
+    }
+
+    fn revive(&mut self, which: &Revived) -> Option<Revival> {
+        let Remote { destination, .. } = self.options.remote.clone()?;
+        let now_ms = self.clock.now_ms();
+        let database = self.database.as_mut()?;
+        let revived = delivery::revive(&mut database.conn, &mut database.rows, &destination, which, now_ms);
+        self.publish();
+        revived.inspect_err(|error| log::warn!(error:% = error; "dead letters could not be revived")).ok()
     }
 
     /// Looks whether the file is sound, and moves it aside if it is not.
@@ -425,7 +446,8 @@ impl Writer {
             return;
         };
         let sizes = database.pages();
-        let backlog = backlog::oldest(&database.conn, &database.rows);
+        let destination = self.options.remote.as_ref().map(|remote| &*remote.destination);
+        let backlog = backlog::oldest(&database.conn, &database.rows, destination);
         let mut report = self.stats.store();
         report.rows = database.rows;
         report.ballast = self.ballast.is_whole();

@@ -8,7 +8,8 @@ use crate::queue::Inbox;
 use crate::space::Space;
 use crate::stats::{Pruned, Work};
 use crate::store::limits::{self, Look, ORDER, Sizes, Step, Which};
-use crate::store::{notes, prune, rollup, wal};
+use crate::store::prune::{self, Removal};
+use crate::store::{delivery, notes, rollup, wal};
 
 /// How often ages and the volume are looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
@@ -147,7 +148,15 @@ impl Writer {
         let sums_go = rollup::let_go(&mut database.conn, &mut database.sizes, aged_ms)?;
         let (pages, free_pages) = database.pages()?;
         let (conn, rows) = (&mut database.conn, &mut database.rows);
-        let oldest_of = |which| prune::oldest(conn, rows, which, aged_ms).map(|found| found.map(|row| row.received_ms));
+        let destination = self.options.remote.as_ref().map(|remote| &*remote.destination);
+        if look && let Some(destination) = destination {
+            let keep_ms = i64::try_from(self.options.retention.events.as_millis()).unwrap_or(i64::MAX);
+            delivery::let_go(conn, rows, destination, aged_ms.saturating_sub(keep_ms))?;
+        }
+        let oldest_of = |which| {
+            let found = prune::oldest(conn, rows, destination, which, aged_ms)?;
+            Ok::<_, rusqlite::Error>(found.map(|row| row.received_ms))
+        };
         let looked = if timely {
             Some(Look {
                 disk_percent,
@@ -160,7 +169,7 @@ impl Writer {
         };
         let mut first = None;
         for which in ORDER {
-            if prune::first(conn, rows, which, now_ms)?.is_some() {
+            if prune::first(conn, rows, destination, which, now_ms)?.is_some() {
                 first = Some(which);
                 break;
             }
@@ -176,11 +185,12 @@ impl Writer {
                 }
             }
             Step::Remove { which, before_ms, cause } => {
-                let wanted = match before_ms {
+                let pages = match before_ms {
                     Some(_) => limits::STEP_PAGES,
                     None => limits::pages_to_free(&self.options.retention, pages - free_pages, which),
                 };
-                let removed = prune::remove(conn, rows, which, before_ms, cause, wanted, now_ms)?;
+                let removal = Removal { which, before_ms, cause, pages };
+                let removed = prune::remove(conn, rows, destination, removal, now_ms)?;
                 log::debug!(count = removed, cause = cause.name(), which:? = which; "rows were removed");
                 if removed == 0 {
                     return Ok(Step::Rest);

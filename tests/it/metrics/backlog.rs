@@ -6,13 +6,13 @@ use openclaw_trace::event::{CustomEvent, Event, EventId, Kind, Table};
 use openclaw_trace::queue::Outcome;
 use openclaw_trace::store::Options;
 
-use crate::store::{NOW, Store, options};
+use crate::store::{NOW, Store, options, remote};
 use crate::support::dir::TempDir;
 
 #[test]
 fn the_backlog_begins_with_its_first_commit_and_moves_on_with_what_the_remote_confirms() {
     let dir = TempDir::new("backlog");
-    let store = Store::open(Options { destination: Some("d".into()), ..options(&dir.join("t.db")) });
+    let store = Store::open(Options { remote: Some(remote()), ..options(&dir.join("t.db")) });
     let from = || store.stats.store().backlog_from_ms;
     let add = |received_at_ms| {
         let kind = Kind::CustomEvent(Box::new(CustomEvent { name: "a".into(), ..CustomEvent::default() }));

@@ -221,10 +221,23 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_until(what, || condition().then_some(()));
 }
 
+/// Whether a condition holds before `patience` is over.
+pub fn is_so_within(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = std::time::Instant::now() + patience;
+    while !condition() {
+        if std::time::Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(PAUSE);
+    }
+    true
+}
+
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Asks again and again until there is an answer.
 pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    /// Between two questions.
-    const PAUSE: Duration = Duration::from_millis(5);
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {

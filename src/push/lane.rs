@@ -1,0 +1,453 @@
+//! One lane of a cycle: chooses batches, sends them, and acts on the answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Setup;
+use super::answer::{Sent, Verdict, judge};
+use super::body::{Body, Draft, Limits, OpenBatch};
+use super::breaker::Breaker;
+use super::cycle::{Complaints, PushError, deliver};
+use super::envelope::Envelope;
+use super::format::{self, Lane};
+use super::rows::Ledger;
+use crate::client::{Answer, Client};
+use crate::config::PushFormat;
+use crate::event::{EventId, Table};
+use crate::redact::redact;
+use crate::stats::Circuit;
+use crate::store::{DeadLetter, Delivery, WAITING_MAX, Waiting};
+use crate::wire::push::{Receipt, RejectedRow};
+
+/// What a lane keeps from one cycle to the next. All of it may be lost: the file knows the open batch.
+#[derive(Debug, Default)]
+pub(super) struct LaneCarry {
+    pub(super) breaker: Breaker,
+    /// When the next of the rows that wait is due, as an uptime.
+    pub(super) due: Option<Duration>,
+    open: Option<OpenBatch>,
+    /// How often the open batch was sent.
+    attempts: u32,
+    /// Among so many of the next new rows is one that the remote refuses.
+    suspects: Option<u64>,
+    /// Likewise of the rows that wait.
+    suspects_waiting: Option<u64>,
+    /// What the remote takes at once, in bytes, where that is less than we may send.
+    bytes_max: Option<u64>,
+    /// Whether the remote does not understand compressed bodies.
+    plain: bool,
+}
+
+/// A lane in a cycle.
+pub(super) struct LanePush<'a> {
+    pub(super) setup: &'a Setup,
+    pub(super) client: &'a Client,
+    pub(super) ledger: &'a dyn Ledger,
+    pub(super) instance_id: &'a str,
+    pub(super) lane: Lane,
+    pub(super) state: &'a mut LaneCarry,
+    pub(super) complaints: &'a mut Complaints,
+}
+
+/// A body of more rows is no faster, and its receipt would be longer.
+const ROWS_MAX: u64 = 5000;
+/// What goes out while the breaker is not closed.
+const PROBE_ROWS: u64 = 100;
+/// A row is sent alone this often before it is a dead letter.
+const REFUSALS_MAX: u32 = 3;
+/// Rows that are refused one by one in one cycle. At more it is not the rows that are wrong.
+const SET_ASIDE_MAX: u32 = 20;
+/// No row waits longer than this for its next attempt. What is due later was put off by a clock that was wrong.
+const LATER_MAX_MS: i64 = 3_600_000;
+/// What the remote was found to take at once grows by this part with each batch, so that one mistake of it does not make
+/// every batch small for ever.
+const REGROWTH: u64 = 16;
+
+impl LanePush<'_> {
+    /// Pushes until the lane has no row left that may go now.
+    pub(super) fn push(mut self) -> Result<(), PushError> {
+        let mut set_aside = 0;
+        self.recall()?;
+        loop {
+            if self.state.open.is_none() {
+                self.state.open = self.choose()?;
+                self.state.attempts = 0;
+                let Some(batch) = &self.state.open else { return Ok(()) };
+                let delivery = Delivery { lane: self.lane.name, open: Some(batch.freeze()), ..Delivery::default() };
+                if !deliver(self.setup, self.instance_id, delivery) {
+                    // It can be sent all the same: rows that come twice are known by their ids.
+                    log::debug!("the batch could not be noted, after a restart its rows go out in another");
+                }
+            }
+            // Taken out, and put back where it must be sent again.
+            let Some(batch) = self.state.open.take() else { return Ok(()) };
+            let sent = self.send(&batch);
+            let answer = match sent {
+                Ok(answer) => answer,
+                Err(error @ PushError::Reselect { .. }) => return Err(error),
+                Err(error) => {
+                    self.state.open = Some(batch);
+                    return Err(error);
+                }
+            };
+            let gzip = self.gzip();
+            let (draft, rows) = (&batch.draft, batch.rows);
+            let sent = Sent { format: draft.format, lane: self.lane, batch_id: &draft.id, rows, gzip };
+            let again = match judge(&answer, &sent) {
+                Verdict::Taken(receipt) if self.names_too_few(&receipt, &batch) => {
+                    let cause = format!("the remote answered {} and does not say which rows it refuses", answer.status);
+                    self.refused(&batch, &answer, cause, &mut set_aside)
+                }
+                Verdict::Taken(receipt) => self.taken(&batch, receipt, answer.status),
+                Verdict::Refused { cause } => self.refused(&batch, &answer, cause, &mut set_aside),
+                Verdict::TooLarge { cause } if rows > 1 => {
+                    self.shrink(&batch, &cause);
+                    Ok(())
+                }
+                Verdict::TooLarge { cause } => self.set_aside(&batch, &answer, cause, true, &mut set_aside),
+                Verdict::Unencoded { cause } => {
+                    log::warn!(cause = cause.as_str(); "the remote takes no gzip, going on without");
+                    self.state.plain = true;
+                    self.state.open = Some(batch.clone());
+                    Ok(())
+                }
+                Verdict::Later { after, cause } => Err(PushError::Retry { after, cause }),
+                Verdict::Misconfigured { after, cause } => Err(PushError::Misconfigured { after, cause }),
+            };
+            if let Err(error) = again {
+                self.state.open = Some(batch);
+                return Err(error);
+            }
+        }
+    }
+
+    /// Finds the batch that was on its way when the program ended, or drops one whose time is over.
+    fn recall(&mut self) -> Result<(), PushError> {
+        let known = self.state.open.as_ref();
+        if known.is_some_and(|open| open.draft.envelope.instance_id != self.instance_id) {
+            self.state.open = None;
+        }
+        if self.state.open.is_none() {
+            self.state.open = self.thaw()?;
+            self.state.attempts = 0;
+        }
+        if let Some(open) = self.state.open.take_if(|_| true) {
+            self.state.open = self.is_next(&open)?.then_some(open);
+        }
+        Ok(())
+    }
+
+    fn thaw(&self) -> Result<Option<OpenBatch>, PushError> {
+        let Some(frozen) = self.ledger.open_batch(self.lane.name)? else { return Ok(None) };
+        let envelope = Envelope::from_json(&frozen.envelope, self.instance_id);
+        // Another version may write the same row in other bytes.
+        let Some(envelope) = envelope.filter(|envelope| envelope.version == self.setup.version) else {
+            return Ok(None);
+        };
+        let (id, made_ms) = (frozen.id.clone(), frozen.made_ms);
+        let draft = Draft { id, made_ms, format: self.setup.config.format, lane: self.lane, envelope };
+        Ok(OpenBatch::thaw(self.ledger.rows(), draft, &frozen)?)
+    }
+
+    /// Whether the rows of a batch are those that would be chosen now: the next after the cursors, or such that wait.
+    fn is_next(&self, open: &OpenBatch) -> Result<bool, PushError> {
+        if open.again {
+            let waiting = self.ledger.waiting()?;
+            return Ok(open.waited().all(|row| waiting.iter().any(|waits| (waits.table, waits.id) == row)));
+        }
+        let cursors = self.ledger.cursors()?;
+        for (table, first) in open.first_ids() {
+            let cursor = cursors[table.index()];
+            let mut next = None;
+            if cursor < first {
+                self.ledger.rows().rows(table, cursor, 1, &mut |id, _| next = Some(id))?;
+            }
+            if next != Some(first) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next batch: of the rows that wait those that are due, then new ones.
+    fn choose(&mut self) -> Result<Option<OpenBatch>, PushError> {
+        let now_ms = self.setup.clock.now_ms();
+        let mut waiting = self.ledger.waiting()?;
+        waiting.retain(|row| self.lane.tables.contains(&row.table) && self.setup.config.tables.contains(&row.table));
+        let left_ms = |row: &Waiting| Some(row.due_ms - now_ms).filter(|left| (1..=LATER_MAX_MS).contains(left));
+        let soonest_ms = waiting.iter().filter_map(left_ms).min();
+        self.state.due = soonest_ms.map(|left| self.setup.clock.uptime() + Duration::from_millis(left.unsigned_abs()));
+        waiting.retain(|row| left_ms(row).is_none());
+        if let Some(batch) = self.choose_waiting(&waiting)? {
+            return Ok(Some(batch));
+        }
+        let limits = self.limits(self.state.suspects);
+        Ok(OpenBatch::of_new(self.ledger.rows(), self.draft(), self.ledger.cursors()?, limits)?)
+    }
+
+    fn choose_waiting(&self, due: &[Waiting]) -> Result<Option<OpenBatch>, PushError> {
+        let together: Vec<Waiting> = due.iter().copied().filter(|row| !row.alone).collect();
+        let limits = self.limits(self.state.suspects_waiting);
+        let rows = self.ledger.rows();
+        if let Some(batch) = OpenBatch::of_waiting(rows, self.draft(), &together, limits)? {
+            return Ok(Some(batch));
+        }
+        for row in due.iter().filter(|row| row.alone) {
+            if let Some(batch) = OpenBatch::of_waiting(rows, self.draft(), std::slice::from_ref(row), limits)? {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    fn draft(&self) -> Draft {
+        let made_ms = self.setup.clock.now_ms();
+        let envelope = Envelope {
+            instance_id: self.instance_id.to_owned(),
+            identity: self.setup.identity.clone(),
+            version: self.setup.version.to_owned(),
+        };
+        let id = EventId::new(made_ms).to_string();
+        Draft { id, made_ms, format: self.setup.config.format, lane: self.lane, envelope }
+    }
+
+    fn limits(&self, suspects: Option<u64>) -> Limits {
+        let bytes_max = self.setup.config.max_bytes as u64;
+        let bytes_max = self.state.bytes_max.map_or(bytes_max, |found| bytes_max.min(found));
+        let rows_max = if self.state.breaker.is_closed() { ROWS_MAX } else { PROBE_ROWS };
+        let half = suspects.map_or(rows_max, |suspects| suspects.div_ceil(2));
+        Limits { bytes_max, rows_max: rows_max.min(half) }
+    }
+
+    fn gzip(&self) -> bool {
+        self.setup.config.gzip && !self.state.plain
+    }
+
+    fn send(&mut self, batch: &OpenBatch) -> Result<Answer, PushError> {
+        let now = self.setup.clock.uptime();
+        if !self.state.breaker.is_closed() {
+            self.setup.stats.push().circuit = Circuit::HalfOpen;
+        }
+        self.state.attempts = self.state.attempts.saturating_add(1);
+        let attempt = self.state.attempts.to_string();
+        let request = format::request(&self.setup.config, self.lane, &batch.draft.id);
+        let mut headers = vec![
+            ("Content-Type", request.content_type),
+            ("Idempotency-Key", &*batch.draft.id),
+            ("X-Trace-Attempt", &*attempt),
+        ];
+        headers.extend(request.headers.iter().map(|(name, value)| (&**name, &**value)));
+        headers.extend(self.setup.config.headers.iter().map(|(name, value)| (&**name, value.reveal())));
+        let body = Body::new(self.ledger.rows(), batch);
+        let answer = self.client.post(&request.url, &headers, body, batch.bytes, self.gzip());
+        let took_ms = (self.setup.clock.uptime() - now).as_millis() as u64;
+        log::debug!(batch:% = batch.draft.id, lane = self.lane.name, rows = batch.rows, bytes = batch.bytes, took_ms; "sent");
+        Ok(answer?)
+    }
+}
+
+// What became of a batch.
+impl LanePush<'_> {
+    /// Whether it refuses rows without saying which, and they can be found. Whoever does not know a row by its id must
+    /// not be sent one twice because of another.
+    fn names_too_few(&self, receipt: &Receipt, batch: &OpenBatch) -> bool {
+        let unnamed = receipt.rejected.unnamed;
+        unnamed > 0 && (batch.draft.format == PushFormat::Json || unnamed >= batch.rows)
+    }
+
+    /// The remote has the batch, but for the rows that it names.
+    fn taken(&mut self, batch: &OpenBatch, receipt: Receipt, status: u16) -> Result<(), PushError> {
+        let attempts = self.attempts_of(batch)?;
+        let now_ms = self.setup.clock.now_ms();
+        let mut refused: BTreeMap<(usize, i64), (Table, RejectedRow)> = BTreeMap::new();
+        for row in receipt.rejected.rows {
+            match self.find(batch, &row)? {
+                Some((table, id)) => drop(refused.insert((table.index(), id), (table, row))),
+                None => log::debug!("the remote refused a row that it was not sent"),
+            }
+        }
+        let mut delivery = Delivery { lane: self.lane.name, ..Delivery::default() };
+        if !batch.again {
+            delivery.cursors = batch.last_ids();
+        }
+        delivery.confirmed = batch.rows_of_tables();
+        for ((place, id), (table, row)) in refused {
+            delivery.confirmed[place] -= 1;
+            let attempts = attempts.get(&(place, id)).copied().unwrap_or(0).saturating_add(1);
+            if row.retryable == Some(true) {
+                let wait = self.setup.backoff.wait(attempts, None, fastrand::f64());
+                let due_ms = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(LATER_MAX_MS));
+                delivery.later.push(Waiting { table, id, due_ms, attempts, alone: false });
+            } else {
+                let RejectedRow { code, message, .. } = row;
+                delivery.dead.push(DeadLetter { table, id, status, code, message, attempts });
+            }
+        }
+        if delivery.dead.len() as u64 == batch.rows && batch.rows > u64::from(SET_ASIDE_MAX) {
+            return Err(PushError::Misconfigured {
+                after: None,
+                cause: format!("the remote refuses every row ({status}): do its version and ours fit together?"),
+            });
+        }
+        if batch.again {
+            let stays = |row: &(Table, i64)| delivery.later.iter().any(|later| (later.table, later.id) == *row);
+            delivery.settled = batch.waited().filter(|row| !stays(row)).collect();
+        }
+        if receipt.rejected.unnamed > 0
+            && let Some(rows) = self.complaints.unnamed.again(receipt.rejected.unnamed, self.setup.clock.uptime())
+        {
+            log::warn!(rows, lane = self.lane.name; "the remote dropped rows and does not say which");
+        }
+        self.setup.stats.push().rows_unnamed += receipt.rejected.unnamed;
+        self.settle(batch, delivery)?;
+        let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
+        *suspects = suspects.and_then(|suspects| suspects.checked_sub(batch.rows)).filter(|left| *left > 0);
+        if let Some(bytes_max) = &mut self.state.bytes_max {
+            *bytes_max += (*bytes_max / REGROWTH).max(1);
+        }
+        self.state.breaker.worked();
+        self.complaints.recovered();
+        let mut push = self.setup.stats.push();
+        push.circuit = Circuit::Closed;
+        push.failures_in_row = 0;
+        Ok(())
+    }
+
+    /// The remote will not take these rows together, or not this one.
+    fn refused(
+        &mut self,
+        batch: &OpenBatch,
+        answer: &Answer,
+        cause: String,
+        set_aside: &mut u32,
+    ) -> Result<(), PushError> {
+        if batch.rows == 1 {
+            return self.set_aside(batch, answer, cause, false, set_aside);
+        }
+        log::debug!(rows = batch.rows, cause = cause.as_str(); "looking for the row that is refused");
+        let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
+        *suspects = Some(batch.rows);
+        Ok(())
+    }
+
+    /// A row that was refused alone waits for its next attempt, or is a dead letter: when it was refused often enough,
+    /// or is `hopeless`, and the remote has taken another.
+    fn set_aside(
+        &mut self,
+        batch: &OpenBatch,
+        answer: &Answer,
+        cause: String,
+        hopeless: bool,
+        set_aside: &mut u32,
+    ) -> Result<(), PushError> {
+        let misconfigured = |cause: String| Err(PushError::Misconfigured { after: answer.retry_after, cause });
+        let Some((table, id)) = batch.last_ids().first().copied() else { return Ok(()) };
+        *set_aside += 1;
+        if *set_aside > SET_ASIDE_MAX {
+            return misconfigured(format!("{cause}; more than {SET_ASIDE_MAX} rows were refused one by one"));
+        }
+        let waiting = self.ledger.waiting()?;
+        let proven = self.ledger.has_confirmed()?;
+        if !proven && waiting.iter().any(|row| (row.table, row.id) != (table, id)) {
+            return misconfigured(format!("{cause}; it has never taken a row"));
+        }
+        let known = waiting.iter().find(|row| (row.table, row.id) == (table, id));
+        let attempts = known.map_or(0, |row| row.attempts).saturating_add(1);
+        let mut delivery = Delivery { lane: self.lane.name, ..Delivery::default() };
+        if !batch.again {
+            delivery.cursors = batch.last_ids();
+        }
+        if proven && (hopeless || attempts >= REFUSALS_MAX) {
+            let message = self.excerpt(&answer.body);
+            delivery.dead.push(DeadLetter { table, id, status: answer.status, code: None, message, attempts });
+        } else {
+            let wait = self.setup.backoff.wait(attempts, answer.retry_after, fastrand::f64());
+            let due_ms = self.setup.clock.now_ms() + i64::try_from(wait.as_millis()).unwrap_or(LATER_MAX_MS);
+            delivery.later.push(Waiting { table, id, due_ms, attempts, alone: true });
+        }
+        self.settle(batch, delivery)?;
+        let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
+        *suspects = None;
+        Ok(())
+    }
+
+    /// The remote takes less at once than was sent.
+    fn shrink(&mut self, batch: &OpenBatch, cause: &str) {
+        let bytes_max = batch.bytes / 2;
+        self.state.bytes_max = Some(bytes_max);
+        if self.complaints.shrunk.again(1, self.setup.clock.uptime()).is_some() {
+            log::warn!(bytes = batch.bytes, bytes_max, cause; "the remote takes less at once, batches are smaller now");
+        }
+    }
+
+    /// Notes what became of a batch. After that it is over.
+    fn settle(&mut self, batch: &OpenBatch, delivery: Delivery) -> Result<(), PushError> {
+        if delivery.later.len() > 1 && self.ledger.waiting()?.len() + delivery.later.len() > WAITING_MAX {
+            let cause = format!("the remote puts off more than {WAITING_MAX} rows");
+            return Err(PushError::Retry { after: None, cause });
+        }
+        let (confirmed, later) = (delivery.confirmed.iter().sum::<i64>().unsigned_abs(), delivery.later.len() as u64);
+        let dead = delivery.dead.len() as u64;
+        let first = delivery.dead.first().cloned();
+        if !deliver(self.setup, self.instance_id, delivery) {
+            let cause = "the database could not note what the remote confirmed".to_owned();
+            return Err(PushError::Down { cause });
+        }
+        {
+            let mut push = self.setup.stats.push();
+            push.batches += u64::from(confirmed > 0);
+            push.rows += confirmed;
+            push.rows_rejected += dead;
+            push.rows_put_off += later;
+            if confirmed > 0 {
+                push.last_success_ms = Some(self.setup.clock.now_ms());
+            }
+        }
+        log::debug!(batch:% = batch.draft.id, confirmed, later, dead; "settled");
+        if let Some(first) = first
+            && let Some(rows) = self.complaints.dead.again(dead, self.setup.clock.uptime())
+        {
+            let (table, status, code) = (first.table.name(), first.status, first.code.as_deref().unwrap_or("none"));
+            log::warn!(rows, table, id = first.id, status, code; "the remote will never take these rows: see openclaw-trace dead-letters");
+        }
+        Ok(())
+    }
+
+    /// How often the rows of a batch were refused or put off before.
+    fn attempts_of(&self, batch: &OpenBatch) -> Result<BTreeMap<(usize, i64), u32>, PushError> {
+        if !batch.again {
+            return Ok(BTreeMap::new());
+        }
+        let waiting = self.ledger.waiting()?;
+        Ok(waiting.into_iter().map(|row| ((row.table.index(), row.id), row.attempts)).collect())
+    }
+
+    fn find(&self, batch: &OpenBatch, row: &RejectedRow) -> Result<Option<(Table, i64)>, PushError> {
+        let Some(trace_id) = &row.trace_id else { return Ok(None) };
+        let named = row.table.as_deref().and_then(Table::named);
+        for table in self.lane.tables.iter().filter(|table| named.is_none_or(|named| named == **table)) {
+            if let Some(id) = self.ledger.row_id(*table, trace_id)?
+                && batch.holds(*table, id)
+            {
+                return Ok(Some((*table, id)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the remote says of a refusal, for whoever reads the dead letter. Nothing that is secret.
+    fn excerpt(&self, body: &[u8]) -> Option<String> {
+        let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT_BYTES_MAX)]);
+        let token = self.setup.config.token.as_ref();
+        let secrets = token.into_iter().chain(self.setup.config.headers.iter().map(|(_, value)| value));
+        let text = secrets.fold(text.into_owned(), |text, secret| text.replace(secret.reveal(), "***"));
+        let text = redact(&text);
+        let text: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+        let text = text.trim();
+        let text = &text[..text.floor_char_boundary(EXCERPT_BYTES_MAX)];
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+/// Of an answer that refuses a row.
+const EXCERPT_BYTES_MAX: usize = 200;
