@@ -1,5 +1,6 @@
 //! What an OTLP client is answered: an export response or a `google.rpc.Status`, in the request's encoding.
 
+use super::writing::{self, bytes};
 use super::{Encoding, Signal};
 
 /// The body of a 200: `Export{Trace,Logs,Metrics}ServiceResponse`, which are the same bytes.
@@ -53,25 +54,8 @@ pub fn status(encoding: Encoding, code: u32, message: &str) -> Vec<u8> {
 /// A varint field. Zero is what its absence says.
 fn number(message: &mut Vec<u8>, field: u8, value: u64) {
     if value > 0 {
-        message.push(field << 3);
-        varint(message, value);
+        writing::number(message, field, value);
     }
-}
-
-/// A field with a length: a string or a message.
-fn bytes(message: &mut Vec<u8>, field: u8, value: &[u8]) {
-    const LENGTH_DELIMITED: u8 = 2;
-    message.push(field << 3 | LENGTH_DELIMITED);
-    varint(message, value.len() as u64);
-    message.extend_from_slice(value);
-}
-
-fn varint(message: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        message.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    message.push(value as u8);
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use bytes::Bytes;
 
-use super::genai::Dialect;
+use super::genai::{Dialect, is_content};
+use super::own;
 use super::proto::{Any, KeyValue};
 use super::text::{WINDOW_BYTES, cut_head, cut_value, storable};
 use crate::event::Table;
@@ -16,17 +17,44 @@ pub(super) struct Leftovers {
     keys: usize,
     dropped: u64,
     was_cut: bool,
+    max: Max,
+}
+
+/// What an object may hold.
+struct Max {
+    keys: usize,
+    value_bytes: usize,
+    row_bytes: usize,
 }
 
 impl Leftovers {
+    fn new(max: Max) -> Leftovers {
+        Leftovers { json: String::from("{"), keys: 0, dropped: 0, was_cut: false, max }
+    }
+
     /// Those of `attributes` that no column of the row took and that are no content, in their order.
     pub(super) fn of(attributes: &[KeyValue], table: Table, dialect: &Dialect) -> Leftovers {
-        let mut leftovers = Leftovers { json: String::from("{"), keys: 0, dropped: 0, was_cut: false };
+        let mut leftovers = Leftovers::new(OF_OTHERS);
         for attribute in attributes {
             if let Some(value) = attribute.any()
                 && dialect.is_leftover(&attribute.key, value, table)
             {
                 leftovers.keep(&attribute.key, value);
+            }
+        }
+        leftovers
+    }
+
+    /// The `attributes` of a row that another sidecar sent, which has bounded them already.
+    pub(super) fn of_own(attributes: &[KeyValue], table: Table) -> Leftovers {
+        let mut leftovers = Leftovers::new(OF_A_SIDECAR);
+        for attribute in attributes {
+            let Some(value) = attribute.any() else { continue };
+            let named = attribute.key.strip_prefix(own::ATTRIBUTES.as_bytes());
+            let is_its_own = named.is_none() && attribute.key.starts_with(own::PREFIX.as_bytes());
+            let key = named.unwrap_or(&attribute.key);
+            if !is_its_own && !is_content(key) && (named.is_some() || !Dialect::spans().claims(key, table)) {
+                leftovers.keep(&attribute.key.slice_ref(key), value);
             }
         }
         leftovers
@@ -52,8 +80,8 @@ impl Leftovers {
     }
 
     fn keep(&mut self, key: &Bytes, value: &Any) {
-        let member = member(key, value).filter(|(member, _)| {
-            self.keys < KEYS_MAX && self.json.len() + member.len() + ROOM_FOR_DROPPED <= ROW_BYTES_MAX
+        let member = member(key, value, self.max.value_bytes).filter(|(member, _)| {
+            self.keys < self.max.keys && self.json.len() + member.len() + ROOM_FOR_DROPPED <= self.max.row_bytes
         });
         let Some((member, was_cut)) = member else {
             self.dropped += 1;
@@ -73,7 +101,7 @@ impl Leftovers {
 }
 
 /// `"key":value`, and whether the value was cut. `None` if it cannot be kept.
-fn member(key: &[u8], value: &Any) -> Option<(String, bool)> {
+fn member(key: &[u8], value: &Any, value_bytes_max: usize) -> Option<(String, bool)> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return None;
     }
@@ -81,11 +109,11 @@ fn member(key: &[u8], value: &Any) -> Option<(String, bool)> {
     let mut json = serde_json::to_string(&redact(&key)).ok()?;
     json.push(':');
     if let Any::Text(text) = value {
-        let (short, was_cut) = cut_value(&key, text, VALUE_BYTES_MAX);
+        let (short, was_cut) = cut_value(&key, text, value_bytes_max);
         json.push_str(&serde_json::to_string(&short).ok()?);
         return Some((json, was_cut));
     }
-    let (value, is_all) = json_head(value, VALUE_BYTES_MAX);
+    let (value, is_all) = json_head(value, value_bytes_max);
     json.push_str(&value);
     is_all.then_some((json, false))
 }
@@ -145,6 +173,11 @@ impl serde::Serialize for OrNull<'_> {
     }
 }
 
+/// What is kept of a span of anybody.
+const OF_OTHERS: Max = Max { keys: KEYS_MAX, value_bytes: VALUE_BYTES_MAX, row_bytes: ROW_BYTES_MAX };
+/// What a row has at most that came by any door: 64 keys and two marks, 4 KiB a value, 16 KiB in all. Some more of the last,
+/// because here a number may be written longer.
+const OF_A_SIDECAR: Max = Max { keys: KEYS_MAX + 2, value_bytes: 4 * VALUE_BYTES_MAX, row_bytes: 18 * 1024 };
 /// Twice what OpenClaw puts on a call; half of what an OTel SDK allows a span.
 const KEYS_MAX: usize = 64;
 /// Names are short; one that is not is somebody's text.

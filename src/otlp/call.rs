@@ -14,7 +14,23 @@ use crate::event::{Besides, CostSource, LlmTrace, PicoUsd, Status, Table, Unit};
 
 /// The row of a call; who sent it is not said yet.
 pub(super) fn row(span: &Span, unit: Unit, columns: &Columns<'_>, context: &Context) -> LlmTrace {
-    LlmTrace { timestamp_ms: start_ms(span, context), ..measured(span, unit, columns, context.text) }
+    let mut leftovers = Leftovers::of(&span.attributes, Table::LlmTraces, columns.dialect());
+    let ((_, was_exclusive), (_, was_visible)) = (columns.input_tokens(), columns.output_tokens());
+    if was_exclusive || was_visible {
+        leftovers.mark(USAGE_NORMALIZED, &Any::Flag(true));
+    }
+    row_with(span, unit, columns, context, leftovers)
+}
+
+/// The same with these for its `attributes`.
+pub(super) fn row_with(
+    span: &Span,
+    unit: Unit,
+    columns: &Columns<'_>,
+    context: &Context,
+    leftovers: Leftovers,
+) -> LlmTrace {
+    LlmTrace { timestamp_ms: start_ms(span, context), ..measured(span, unit, columns, context.text, leftovers) }
 }
 
 /// When a span started, Unix milliseconds; when it came, where that is not known.
@@ -32,18 +48,13 @@ pub(super) fn is_error(span: &Span) -> bool {
     span.status.as_ref().is_some_and(|status| status.code == STATUS_ERROR)
 }
 
-fn measured(span: &Span, unit: Unit, columns: &Columns<'_>, config: TextConfig) -> LlmTrace {
+fn measured(span: &Span, unit: Unit, columns: &Columns<'_>, config: TextConfig, leftovers: Leftovers) -> LlmTrace {
     let is_error = is_error(span);
-    let (input_tokens, was_exclusive) = columns.input_tokens();
-    let (output_tokens, was_visible) = columns.output_tokens();
+    let ((input_tokens, _), (output_tokens, _)) = (columns.input_tokens(), columns.output_tokens());
     let has_tokens = input_tokens.max(output_tokens).is_some_and(|tokens| tokens > 0);
     // Zero for tokens that were used is a producer without prices, not a gift; for a failure it says nothing.
     let is_evidence = |cost: &PicoUsd| *cost > PicoUsd(0) || !(is_error || has_tokens);
     let cost = cost(columns).filter(is_evidence);
-    let mut leftovers = Leftovers::of(&span.attributes, Table::LlmTraces, columns.dialect());
-    if was_exclusive || was_visible {
-        leftovers.mark(USAGE_NORMALIZED, &Any::Flag(true));
-    }
     let (attributes, attributes_cut) = leftovers.into_json();
     let mut texts = Texts { was_cut: attributes_cut };
     let input_text = texts.content(span, columns, Column::InputText, dialects::INDEXED_INPUT, config);
@@ -234,7 +245,9 @@ pub(super) const STATUS_ERROR: i32 = 2;
 const LABEL_BYTES_MAX: usize = 512;
 /// What a provider answers to a bad request can be a page.
 pub(super) const ERROR_MESSAGE_BYTES_MAX: usize = 4096;
+/// About two hundred frames, as for native errors.
+pub(super) const STACKTRACE_BYTES_MAX: usize = 16 << 10;
 /// The model of a call whose span does not name one.
-const UNKNOWN_MODEL: &str = "unknown";
+pub(super) const UNKNOWN_MODEL: &str = "unknown";
 /// Marks a row whose producer counted a part (cached tokens, reasoning) beside the whole, under an inclusive name.
 const USAGE_NORMALIZED: &str = "usage_normalized";

@@ -2,7 +2,9 @@
 
 use super::Context;
 use super::attributes::Leftovers;
-use super::call::{ERROR_MESSAGE_BYTES_MAX, Texts, is_error, length_ms, millis, span_id, start_ms, trace_id};
+use super::call::{
+    ERROR_MESSAGE_BYTES_MAX, STACKTRACE_BYTES_MAX, Texts, is_error, length_ms, millis, span_id, start_ms, trace_id,
+};
 use super::dialects::{Column, HIDDEN_BODY, LIVENESS_WARNING};
 use super::genai::{Columns, Dialect};
 use super::proto::{Any, LogRecord, Span, SpanEvent};
@@ -128,5 +130,3 @@ fn error(
 
 /// The message of an error that nobody described.
 const NO_MESSAGE: &str = "an error without a message";
-/// About two hundred frames, as for native errors.
-const STACKTRACE_BYTES_MAX: usize = 16 << 10;

@@ -56,9 +56,25 @@ impl Dialect {
             let is_kept = |place: &Place| place.column.is_said_by(table) && place.reading.read(value).is_some();
             !reading::says_nothing(value) && !places.iter().any(is_kept)
         });
-        let is_one_of = |starts: &[&str]| starts.iter().any(|start| key.starts_with(start.as_bytes()));
-        is_homeless && !is_one_of(CONTENT) && (table == Table::LlmTraces || !is_one_of(TOTALS))
+        is_homeless && !is_content(key) && (table == Table::LlmTraces || !is_one_of(key, TOTALS))
     }
+
+    /// Whether a name says something of a row of this table, whatever its value, or may be no attribute of it.
+    pub(super) fn claims(&self, key: &[u8], table: Table) -> bool {
+        let places = self.places.get(key).map(Vec::as_slice).unwrap_or_default();
+        places.iter().any(|place| place.column.is_said_by(table))
+            || is_content(key)
+            || (table != Table::LlmTraces && is_one_of(key, TOTALS))
+    }
+}
+
+/// Whether an attribute of this name holds what people and models said, or secrets.
+pub(super) fn is_content(key: &[u8]) -> bool {
+    is_one_of(key, CONTENT)
+}
+
+fn is_one_of(key: &[u8], starts: &[&str]) -> bool {
+    starts.iter().any(|start| key.starts_with(start.as_bytes()))
 }
 
 /// What the attributes of one record say, column by column.

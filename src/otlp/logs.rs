@@ -6,6 +6,7 @@ use super::dialects::{
     RUN_END_LOG,
 };
 use super::genai::{Columns, Dialect};
+use super::own::Own;
 use super::proto::{Any, LogRecord, Span, SpanStatus};
 use super::{Intake, events};
 use crate::event::{EventId, Kind, LlmTrace, Severity, Table, Unit};
@@ -13,6 +14,11 @@ use crate::event::{EventId, Kind, LlmTrace, Severity, Table, Unit};
 impl Intake<'_> {
     /// The log record that was counted last, decoded.
     pub(super) fn log(&mut self, record: &LogRecord) {
+        if let Some(own) = Own::of(&record.attributes)
+            && let Some(table) = own.table()
+        {
+            return self.own_event(&own, table, record);
+        }
         let name = name_of(record);
         if let Some(event) = name.strip_prefix(CLAUDE_CODE_PREFIX) {
             return self.claude_code(record, event);
@@ -131,7 +137,7 @@ fn text_of<'a>(record: &'a LogRecord, key: &[u8]) -> Option<&'a [u8]> {
 
 /// By its number or its word, whichever is worse: OpenClaw 2026.4.29 has the number of info for the word `error`. `None` = it
 /// has neither.
-fn severity_of(record: &LogRecord) -> Option<Severity> {
+pub(super) fn severity_of(record: &LogRecord) -> Option<Severity> {
     let by_number = match record.severity_number {
         1..=8 => Some(Severity::Debug),
         9..=12 => Some(Severity::Info),

@@ -1,4 +1,5 @@
-//! OTLP: spans and log records become [`Event`]s, and what they and metrics say besides [`Note`]s.
+//! OTLP: spans and log records become [`Event`]s, and what they and metrics say besides [`Note`]s. The other way
+//! [`export`]: rows become requests.
 //!
 //! Owns the wire formats (protobuf and JSON), the mapping of the conventions for generative AI to
 //! columns ([`dialects`]), and the answers that an OTLP client expects. Promises that memory stays in proportion to one record,
@@ -12,6 +13,7 @@ mod call;
 mod captures;
 mod dialects;
 mod events;
+pub mod export;
 mod genai;
 #[cfg(test)]
 mod hostile;
@@ -19,6 +21,7 @@ mod json;
 mod logs;
 mod metrics;
 mod origin;
+mod own;
 mod proto;
 mod protobuf;
 mod reading;
@@ -28,6 +31,7 @@ mod text;
 mod told;
 mod values;
 mod wire;
+mod writing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,6 +57,15 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// The path that requests of it are sent to, below the base of an endpoint.
+    pub fn path(self) -> &'static str {
+        match self {
+            Signal::Traces => "/v1/traces",
+            Signal::Logs => "/v1/logs",
+            Signal::Metrics => "/v1/metrics",
+        }
+    }
+
     /// One of what it holds, as a message has it.
     fn record(self) -> &'static str {
         match self {

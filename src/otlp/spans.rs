@@ -3,6 +3,7 @@
 use super::call::{self, NANOS_PER_MILLI, is_error, is_span_id, is_trace_id, trace_id};
 use super::dialects::{Column, LIVENESS_WARNING, MODEL_CALL};
 use super::genai::{Class, Columns, Dialect, class_of};
+use super::own::Own;
 use super::proto::Span;
 use super::{Intake, events};
 use crate::event::{ErrorEvent, EventId, Kind, Note, Table, Unit};
@@ -16,6 +17,11 @@ impl Intake<'_> {
         }
         if !is_span_id(&span.span_id) {
             return self.reject("a span's span id must be 8 bytes, not all of them zero");
+        }
+        if let Some(own) = Own::of(&span.attributes)
+            && let Some(unit) = own.unit()
+        {
+            return self.own_call(&own, unit, span);
         }
         let columns = columns_of(span);
         let instant = span.start_ns == span.end_ns;
@@ -50,13 +56,13 @@ impl Intake<'_> {
                 self.note(Note::Agent { otel_trace_id: otel_trace_id.clone(), agent_name: agent_name.clone() });
             }
         }
-        let id = id_of_span(Table::LlmTraces, span, 0);
+        let id = id_of(Table::LlmTraces, span, 0);
         self.event(id, Kind::LlmTrace(Box::new(row)));
     }
 
     fn custom_event(&mut self, span: &Span, name: &[u8], columns: &Columns<'_>) {
         let event = events::of_span(span, name, columns, self.context);
-        let id = id_of_span(Table::CustomEvents, span, 0);
+        let id = id_of(Table::CustomEvents, span, 0);
         self.event(id, Kind::CustomEvent(Box::new(event)));
     }
 
@@ -90,23 +96,27 @@ impl Intake<'_> {
     }
 
     fn error_event(&mut self, span: &Span, error: ErrorEvent, ordinal: u64) {
-        let id = id_of_span(Table::ErrorEvents, span, ordinal);
+        let id = id_of(Table::ErrorEvents, span, ordinal);
         self.event(id, Kind::ErrorEvent(Box::new(error)));
     }
 }
 
+fn id_of(table: Table, span: &Span, ordinal: u64) -> EventId {
+    id_of_span(table, (span.start_ns / NANOS_PER_MILLI) as i64, &span.trace_id, &span.span_id, ordinal)
+}
+
 /// The id of a row that is made of a span: of the span itself (0), or of what happened in it (from 1). Its time is the start of
 /// the span, whatever that is: the same each time it comes.
-fn id_of_span(table: Table, span: &Span, ordinal: u64) -> EventId {
-    let mut identity = [table.name().as_bytes(), b"\0", &span.trace_id[..], &span.span_id[..]].concat();
+pub(super) fn id_of_span(table: Table, start_ms: i64, trace_id: &[u8], span_id: &[u8], ordinal: u64) -> EventId {
+    let mut identity = [table.name().as_bytes(), b"\0", trace_id, span_id].concat();
     if ordinal > 0 {
         identity.extend(ordinal.to_be_bytes());
     }
-    EventId::of_record((span.start_ns / NANOS_PER_MILLI) as i64, &identity)
+    EventId::of_record(start_ms, &identity)
 }
 
 /// The attributes of a span and of the exceptions in it.
-fn columns_of(span: &Span) -> Columns<'_> {
+pub(super) fn columns_of(span: &Span) -> Columns<'_> {
     let mut columns = Columns::new(Dialect::spans());
     columns.offer_all(&span.attributes);
     let exceptions = span.events.iter().filter(|event| event.name == events::EXCEPTION);

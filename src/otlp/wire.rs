@@ -15,6 +15,8 @@ pub(super) struct Field<'a> {
     pub(super) number: u64,
     /// Its content, where the wire type says that it has a length: a message, a string or bytes.
     pub(super) content: Option<&'a [u8]>,
+    /// Its value, where it is a varint.
+    pub(super) number_value: Option<u64>,
 }
 
 impl<'a> Fields<'a> {
@@ -29,17 +31,19 @@ impl<'a> Fields<'a> {
         if number == 0 {
             return Err(broken("a field has the number 0"));
         }
-        let content = match key & WIRE_TYPE_MASK {
-            WIRE_VARINT => self.varint().map(|_| None)?,
-            WIRE_FIXED64 => self.take(8).map(|_| None)?,
+        let (mut content, mut number_value) = (None, None);
+        match key & WIRE_TYPE_MASK {
+            WIRE_VARINT => number_value = Some(self.varint()?),
+            WIRE_FIXED64 => self.take(8).map(drop)?,
             WIRE_LENGTH => {
                 let length = self.varint()?;
-                Some(self.take(usize::try_from(length).map_err(|_| broken("a length has more than 32 bits"))?)?)
+                let length = usize::try_from(length).map_err(|_| broken("a length has more than 32 bits"))?;
+                content = Some(self.take(length)?);
             }
-            WIRE_FIXED32 => self.take(4).map(|_| None)?,
+            WIRE_FIXED32 => self.take(4).map(drop)?,
             _ => return Err(broken("a field has a wire type that OTLP does not use")),
-        };
-        Ok(Field { number, content })
+        }
+        Ok(Field { number, content, number_value })
     }
 
     fn varint(&mut self) -> Result<u64, Fault> {
