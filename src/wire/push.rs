@@ -199,7 +199,8 @@ impl<'de> Visitor<'de> for RejectedVisitor {
     }
 }
 
-fn json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+/// Appends a value as JSON.
+pub(super) fn json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     if let Err(error) = serde_json::to_writer(out, value) {
         unreachable!("a Vec takes every byte, and texts and numbers are always JSON: {error}");
     }
