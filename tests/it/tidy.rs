@@ -1,7 +1,8 @@
 //! The rules of the house that no compiler checks: who may use whom, which crate has which door, and
-//! ([`docs`], [`examples`], [`metrics`], [`openapi`], [`fly`], [`nix`]) that the docs, the files for Fly.io and the NixOS module say
+//! ([`clickhouse`], [`docs`], [`examples`], [`metrics`], [`openapi`], [`fly`], [`nix`]) that the docs, the files for Fly.io and the NixOS module say
 //! what the code does.
 
+mod clickhouse;
 mod docs;
 mod examples;
 mod fly;
