@@ -69,7 +69,24 @@ in
   (variable "TRACE_PUSH_CA_FILE" "pushCaFile" types.path "none"
     "PEM file of the certificate authorities to trust instead of the compiled-in ones"
   )
-  (variable "TRACE_PUSH_MAX_BYTES" "pushMaxBytes" size "5MB" "size of one push")
+  (variable "TRACE_PUSH_MAX_BYTES" "pushMaxBytes" size "5MB" "size of one push, before it is compressed")
+  (variable "TRACE_PUSH_FORMAT" "pushFormat" (word "json otlp clickhouse") "json"
+    "what the endpoint takes: json (the contract in docs/wire.md), otlp (OTLP/HTTP) or clickhouse"
+  )
+  (variable "TRACE_PUSH_GZIP" "pushGzip" (word "on off") "off, with otlp on"
+    "whether pushes are compressed: on or off"
+  )
+  (variable "TRACE_PUSH_TABLES" "pushTables" (types.listOf (
+    word "llm_traces error_events custom_events system_metrics"
+  )) "llm_traces,error_events,custom_events,system_metrics"
+    "which tables are pushed, separated by commas; the rows of others count as if the remote had them"
+  )
+  (secret "TRACE_PUSH_HEADERS" "pushHeadersFile" "none"
+    "further headers of a push: name=value, separated by commas, percent-encoded"
+  )
+  (variable "TRACE_PUSH_INSECURE" "pushInsecure" (word "0 1") "0"
+    "1 takes plain http to a private address too: rows and token can be read on that network"
+  )
   (variable "TRACE_PRICES_FILE" "pricesFile" types.str "embedded"
     "what calls cost that come without a cost: embedded (the table that is compiled in), a file of prices before it or in its place, or off"
   )

@@ -20,7 +20,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, SendBody};
 
-use crate::config::is_localhost;
+use crate::config::{is_localhost, is_private};
 
 /// What a client is made with.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,8 @@ pub struct ClientConfig<'a> {
     pub user_agent: &'a str,
     /// The longest that a call takes, name resolution and the answer's body included.
     pub timeout: Duration,
+    /// Whether plain http goes to this machine and to private addresses only, whatever a name stands for.
+    pub private_http: bool,
 }
 
 /// Makes requests, one after the other. Dropping it closes its connection.
@@ -121,6 +123,7 @@ impl Client {
     /// [`Error::Unusable`] when `ca_pem` holds no certificate, [`Error::Cancelled`].
     pub fn new(config: &ClientConfig<'_>, cancel: Cancel) -> Result<Client, Error> {
         let tls = TlsConfig::builder().root_certs(config.ca_pem.map_or(Ok(RootCerts::WebPki), roots)?).build();
+        let names = Names { private_http: config.private_http, ..Names::default() };
         let config = Agent::config_builder()
             .timeout_global(Some(config.timeout))
             .http_status_as_error(false)
@@ -134,7 +137,7 @@ impl Client {
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
             .build();
-        let agent = Agent::with_parts(config, DefaultConnector::default(), Names::default());
+        let agent = Agent::with_parts(config, DefaultConnector::default(), names);
         {
             let mut state = cancel.lock();
             if state.yes {
@@ -213,12 +216,22 @@ fn roots(pem: &str) -> Result<RootCerts, Error> {
 
 /// Looks names up, but for `localhost`: what goes there unencrypted must not leave the machine.
 #[derive(Debug, Default)]
-struct Names(DefaultResolver);
+struct Names {
+    asked: DefaultResolver,
+    private_http: bool,
+}
 
 impl Resolver for Names {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         if !uri.host().is_some_and(is_localhost) {
-            return self.0.resolve(uri, config, timeout);
+            let found = self.asked.resolve(uri, config, timeout)?;
+            if !self.private_http || uri.scheme() == Some(&Scheme::HTTPS) {
+                return Ok(found);
+            }
+            let mut addresses = self.empty();
+            let may = |address: &&SocketAddr| address.ip().is_loopback() || is_private(address.ip());
+            found.iter().filter(may).for_each(|address| addresses.push(*address));
+            return if addresses.is_empty() { Err(ureq::Error::Other(Box::new(NotPrivate))) } else { Ok(addresses) };
         }
         let of_scheme = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(of_scheme);
@@ -228,6 +241,11 @@ impl Resolver for Names {
         Ok(addresses)
     }
 }
+
+/// Why plain http does not go there.
+#[derive(Debug, thiserror::Error)]
+#[error("plain http goes to private addresses only, and this name has none: use https")]
+struct NotPrivate;
 
 fn read_answer(mut response: Response<Body>) -> Result<Answer, Error> {
     let status = response.status().as_u16();
@@ -279,6 +297,7 @@ fn sorted(error: ureq::Error) -> Error {
         ureq::Error::Tls(what) => Error::Untrusted(format!("TLS: {what}")),
         ureq::Error::Rustls(error) => Error::Untrusted(format!("TLS: {error}")),
         ureq::Error::Io(error) => sorted_io(&error),
+        ureq::Error::Other(error) => Error::Unreachable(error.to_string()),
         other => Error::NoAnswer(other.to_string()),
     }
 }
@@ -365,7 +384,12 @@ mod tests {
     #[test]
     fn a_file_without_certificates_makes_no_client() {
         for pem in ["", "no certificate", "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n"] {
-            let config = ClientConfig { ca_pem: Some(pem), user_agent: "test", timeout: Duration::from_secs(1) };
+            let config = ClientConfig {
+                ca_pem: Some(pem),
+                user_agent: "test",
+                timeout: Duration::from_secs(1),
+                private_http: false,
+            };
             assert!(matches!(Client::new(&config, Cancel::default()), Err(Error::Unusable(_))), "{pem}");
         }
     }
@@ -374,13 +398,15 @@ mod tests {
     fn a_client_cancelled_before_it_is_made_is_not_made() {
         let cancel = Cancel::default();
         cancel.cancel();
-        let config = ClientConfig { ca_pem: None, user_agent: "test", timeout: Duration::from_secs(1) };
+        let config =
+            ClientConfig { ca_pem: None, user_agent: "test", timeout: Duration::from_secs(1), private_http: false };
         assert!(matches!(Client::new(&config, cancel), Err(Error::Cancelled)));
     }
 
     #[test]
     fn an_unusable_url_is_not_shown() {
-        let config = ClientConfig { ca_pem: None, user_agent: "test", timeout: Duration::from_secs(1) };
+        let config =
+            ClientConfig { ca_pem: None, user_agent: "test", timeout: Duration::from_secs(1), private_http: false };
         let client = Client::new(&config, Cancel::default()).unwrap();
         let error = client.fetch("no-scheme?token=hush", &[]).unwrap_err();
         assert!(matches!(error, Error::Unusable(_)) && !error.to_string().contains("hush"), "{error}");

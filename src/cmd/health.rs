@@ -44,7 +44,8 @@ pub fn ask_own(config: &Config) -> Answer {
 /// Asks `url`; one without a path means its `/health`.
 pub fn ask(url: &str) -> Answer {
     let url = with_path(url);
-    let client_config = ClientConfig { ca_pem: None, user_agent: "openclaw-trace-health", timeout: TIMEOUT };
+    let client_config =
+        ClientConfig { ca_pem: None, user_agent: "openclaw-trace-health", timeout: TIMEOUT, private_http: false };
     let answer = Client::new(&client_config, Cancel::default()).and_then(|client| client.fetch(&url, &[]));
     match answer {
         Err(error) => Answer::Unwell(format!("{} does not answer: {error}", masked_url(&url))),

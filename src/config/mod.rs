@@ -94,7 +94,24 @@ pub const VARIABLES: &[Variable] = &[
         "none",
         "PEM file of the certificate authorities to trust instead of the compiled-in ones",
     ),
-    variable("TRACE_PUSH_MAX_BYTES", "5MB", "size of one push"),
+    variable("TRACE_PUSH_MAX_BYTES", "5MB", "size of one push, before it is compressed"),
+    variable(
+        "TRACE_PUSH_FORMAT",
+        "json",
+        "what the endpoint takes: json (the contract in docs/wire.md), otlp (OTLP/HTTP) or clickhouse",
+    ),
+    variable("TRACE_PUSH_GZIP", "off, with otlp on", "whether pushes are compressed: on or off"),
+    variable(
+        "TRACE_PUSH_TABLES",
+        "llm_traces,error_events,custom_events,system_metrics",
+        "which tables are pushed, separated by commas; the rows of others count as if the remote had them",
+    ),
+    secret("TRACE_PUSH_HEADERS", "none", "further headers of a push: name=value, separated by commas, percent-encoded"),
+    variable(
+        "TRACE_PUSH_INSECURE",
+        "0",
+        "1 takes plain http to a private address too: rows and token can be read on that network",
+    ),
     variable(
         "TRACE_PRICES_FILE",
         "embedded",
@@ -221,6 +238,8 @@ pub struct PushConfig {
     pub tables: Vec<Table>,
     /// Headers that every request has besides ours.
     pub headers: Vec<(String, Secret)>,
+    /// Whether plain http is taken to a private address.
+    pub insecure: bool,
 }
 
 /// What kind of remote rows are pushed to.
@@ -228,16 +247,22 @@ pub struct PushConfig {
 pub enum PushFormat {
     /// One that keeps the contract of docs/wire.md.
     Json,
+    /// One that takes OTLP over HTTP, as protobuf.
+    Otlp,
+    /// ClickHouse, over its HTTP interface.
+    ClickHouse,
 }
 
 impl PushFormat {
     /// All of them.
-    pub const ALL: [PushFormat; 1] = [PushFormat::Json];
+    pub const ALL: [PushFormat; 3] = [PushFormat::Json, PushFormat::Otlp, PushFormat::ClickHouse];
 
     /// How it is written in TRACE_PUSH_FORMAT.
     pub fn as_str(self) -> &'static str {
         match self {
             PushFormat::Json => "json",
+            PushFormat::Otlp => "otlp",
+            PushFormat::ClickHouse => "clickhouse",
         }
     }
 }
@@ -404,7 +429,7 @@ impl Config {
     }
 }
 
-pub use reading::{is_localhost, parse_duration};
+pub use reading::{is_localhost, is_private, parse_duration};
 pub use shown::{masked_url, shown_duration};
 
 #[cfg(test)]

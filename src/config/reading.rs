@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shown::{ACKS, CAPTURES, LEVELS, LOG_FORMATS, ON_FULLS, SYNCS, Words, masked_url, shown_duration};
+use super::shown::{
+    ACKS, CAPTURES, FORMATS, INSECURES, LEVELS, LOG_FORMATS, ON_FULLS, SWITCHES, SYNCS, Words, masked_url,
+    shown_duration,
+};
 use super::{
     Ack, AgentProcess, Capture, Config, DATE, Faults, Identity, LogFormat, PricesConfig, PushConfig, PushFormat,
     RetentionConfig, Secret, Surroundings, Sync, TextConfig, VARIABLES,
@@ -300,21 +303,73 @@ impl Reading<'_> {
                 Ok(_) => {}
             }
         }
+        let format = self.word("TRACE_PUSH_FORMAT", PushFormat::Json, FORMATS);
+        let gzip = self.word("TRACE_PUSH_GZIP", format == PushFormat::Otlp, SWITCHES);
+        let insecure = self.word("TRACE_PUSH_INSECURE", false, INSECURES);
+        let tables = self.push_tables();
+        let headers = self.push_headers();
         let endpoint = self.value("TRACE_PUSH_ENDPOINT")?;
-        if let Err(wanted) = check_endpoint(&endpoint) {
+        if let Err(wanted) = check_endpoint(&endpoint, insecure) {
             self.faults.push(format!("TRACE_PUSH_ENDPOINT: expected {wanted}, got {:?}", masked_url(&endpoint)));
         }
-        Some(PushConfig {
-            endpoint,
-            token,
-            interval,
-            ca_file,
-            max_bytes: max_bytes as usize,
-            format: PushFormat::Json,
-            gzip: false,
-            tables: Table::ALL.to_vec(),
-            headers: Vec::new(),
-        })
+        let path = endpoint.split(['?', '#']).next().unwrap_or("").trim_end_matches('/');
+        if format == PushFormat::Otlp && ["/v1/traces", "/v1/logs", "/v1/metrics"].iter().any(|end| path.ends_with(end))
+        {
+            self.faults.push(format!(
+                "TRACE_PUSH_ENDPOINT: expected the URL that /v1/traces, /v1/logs and /v1/metrics come after, got {:?}",
+                masked_url(&endpoint)
+            ));
+        }
+        let max_bytes = max_bytes as usize;
+        Some(PushConfig { endpoint, token, interval, ca_file, max_bytes, format, gzip, tables, headers, insecure })
+    }
+
+    fn push_tables(&mut self) -> Vec<Table> {
+        const NAME: &str = "TRACE_PUSH_TABLES";
+        if self.value(NAME).is_none() {
+            return Table::ALL.to_vec();
+        }
+        let names = self.list(NAME);
+        let unknown: Vec<&String> = names.iter().filter(|name| Table::named(name).is_none()).collect();
+        if names.is_empty() || !unknown.is_empty() {
+            let known: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
+            let got = unknown.first().map_or("nothing".to_owned(), |name| format!("{name:?}"));
+            self.faults.push(format!("{NAME}: expected some of {}, separated by commas, got {got}", known.join(", ")));
+        }
+        Table::ALL.into_iter().filter(|table| names.iter().any(|name| name == table.name())).collect()
+    }
+
+    /// As OTEL_EXPORTER_OTLP_HEADERS has them.
+    fn push_headers(&mut self) -> Vec<(String, Secret)> {
+        const NAME: &str = "TRACE_PUSH_HEADERS";
+        let Some(text) = self.secret(NAME) else { return Vec::new() };
+        let mut headers = Vec::new();
+        for (number, pair) in text.reveal().split(',').map(str::trim).filter(|pair| !pair.is_empty()).enumerate() {
+            let header = pair.split_once('=').and_then(|(name, value)| {
+                let (name, value) = (name.trim(), percent_decoded(value.trim())?);
+                (is_header_name(name) && is_header_value(&value)).then(|| (name.to_owned(), Secret::new(value)))
+            });
+            match header {
+                // These are the program's own.
+                Some((name, _)) if OUR_HEADERS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) => {
+                    self.faults.push(format!("{NAME}: expected no {name}, which the push itself sets"));
+                }
+                Some((name, _)) if name.eq_ignore_ascii_case("authorization") && self.is_set("TRACE_PUSH_TOKEN") => {
+                    self.faults.push(format!("{NAME}: expected no {name} beside TRACE_PUSH_TOKEN, which makes one"));
+                }
+                Some(header) => headers.push(header),
+                // What it holds is a secret.
+                None => self.faults.push(format!(
+                    "{NAME}: expected name=value, separated by commas, each value percent-encoded; the pair number {} is not so",
+                    number + 1
+                )),
+            }
+        }
+        headers
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.value(name).is_some() || self.value(&format!("{name}_FILE")).is_some()
     }
 
     fn retention(&mut self) -> RetentionConfig {
@@ -481,7 +536,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// What is wrong with an endpoint: what would have been right.
-pub fn check_endpoint(url: &str) -> Result<(), &'static str> {
+pub fn check_endpoint(url: &str, insecure: bool) -> Result<(), &'static str> {
     let wanted = "an http:// or https:// URL";
     if !url.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(wanted);
@@ -504,12 +559,60 @@ pub fn check_endpoint(url: &str) -> Result<(), &'static str> {
     let loopback = address.map_or(is_localhost(host), |a| a.is_loopback());
     match scheme {
         "https" => Ok(()),
-        "http" if loopback => Ok(()),
+        // What a name stands for is seen when it is looked up.
+        "http" if loopback || (insecure && address.is_none_or(is_private)) => Ok(()),
+        "http" if insecure => Err("an https:// URL: TRACE_PUSH_INSECURE=1 takes plain http to a private address only"),
         "http" => Err(
             "an https:// URL: plain http shows the rows and the token to the network, so it goes to this machine only",
         ),
         _ => Err(wanted),
     }
+}
+
+/// Whether an address is of a network that is somebody's own (RFC 1918, 4193, 6598, and what has no router at all).
+pub fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            v4.is_private() || v4.is_link_local() || (first == 100 && second & 0xc0 == 64)
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// Headers of a push that are not the user's to set.
+const OUR_HEADERS: [&str; 9] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "idempotency-key",
+    "x-trace-attempt",
+    "user-agent",
+];
+
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn is_header_value(value: &str) -> bool {
+    value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' {
+            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+            (16 * digit(rest.next())? + digit(rest.next())?) as u8
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Whether this is the one name that always means this machine (RFC 6761, section 6.3). Nobody may be asked for it: where

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Ack, AgentProcess, Capture, Config, LogFormat, Secret, Sync, VARIABLES};
+use super::{Ack, AgentProcess, Capture, Config, LogFormat, PushFormat, Secret, Sync, VARIABLES};
+use crate::event::Table;
 
 /// What stands where a secret would.
 pub const MASK: &str = "(set, not shown)";
@@ -37,6 +38,11 @@ impl Config {
                 push.and_then(|p| p.ca_file.as_ref()).map_or_else(none, |p| p.display().to_string())
             }
             "TRACE_PUSH_MAX_BYTES" => push.map_or_else(none, |p| p.max_bytes.to_string()),
+            "TRACE_PUSH_FORMAT" => push.map_or_else(none, |p| p.format.as_str().to_owned()),
+            "TRACE_PUSH_GZIP" => push.map_or_else(none, |p| word_of(SWITCHES, p.gzip)),
+            "TRACE_PUSH_TABLES" => push.map_or_else(none, |p| names_of(&p.tables)),
+            "TRACE_PUSH_HEADERS" => shown_secret(push.and_then(|p| p.headers.first()).map(|(_, value)| value)),
+            "TRACE_PUSH_INSECURE" => push.map_or_else(none, |p| word_of(INSECURES, p.insecure)),
             "TRACE_PRICES_FILE" => self.prices.from.clone(),
             "TRACE_BUDGET_DAY_USD" => self.budget_day.map_or_else(none, |budget| budget.to_string()),
             "TRACE_METRICS_RETENTION" => shown_duration(self.retention.metrics),
@@ -76,6 +82,13 @@ pub const SYNCS: Words<Sync> = &[("full", Sync::Full), ("normal", Sync::Normal)]
 pub const CAPTURES: Words<Capture> = &[("native", Capture::Native), ("all", Capture::All), ("off", Capture::Off)];
 /// The words of `TRACE_ON_FULL`.
 pub const ON_FULLS: Words<bool> = &[("refuse", false), ("drop-oldest", true)];
+/// The words of `TRACE_PUSH_FORMAT`.
+pub const FORMATS: Words<PushFormat> =
+    &[("json", PushFormat::Json), ("otlp", PushFormat::Otlp), ("clickhouse", PushFormat::ClickHouse)];
+/// The words of `TRACE_PUSH_GZIP`.
+pub const SWITCHES: Words<bool> = &[("on", true), ("off", false)];
+/// The words of `TRACE_PUSH_INSECURE`.
+pub const INSECURES: Words<bool> = &[("1", true), ("0", false)];
 /// The words of `TRACE_LOG_FORMAT`.
 pub const LOG_FORMATS: Words<LogFormat> = &[("logfmt", LogFormat::Logfmt), ("json", LogFormat::Json)];
 /// The words of `TRACE_LOG`.
@@ -102,6 +115,10 @@ pub fn shown_duration(duration: Duration) -> String {
 /// `[::]:9091`, `localhost:9091`
 fn shown_place(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn names_of(tables: &[Table]) -> String {
+    tables.iter().map(|table| table.name()).collect::<Vec<_>>().join(",")
 }
 
 fn shown_secret(secret: Option<&Secret>) -> String {

@@ -218,7 +218,7 @@ fn an_endpoint_is_a_url_that_keeps_secrets() {
         "http://LOCALHOST.:8080/x",
         "https://[fdaa::3]/",
     ] {
-        assert_eq!(check_endpoint(good), Ok(()), "{good}");
+        assert_eq!(check_endpoint(good, false), Ok(()), "{good}");
     }
     for bad in [
         "a.test",
@@ -232,9 +232,53 @@ fn an_endpoint_is_a_url_that_keeps_secrets() {
         "ftp://a.test/",
         "https://[zz]/",
     ] {
-        assert!(check_endpoint(bad).is_err(), "{bad}");
+        assert!(check_endpoint(bad, false).is_err(), "{bad}");
     }
     assert_eq!(masked_url("https://u:p@a.test/x?token=1"), "https://(not shown)@a.test/x?(not shown)");
+}
+
+#[test]
+fn plain_http_goes_to_private_addresses_only_where_that_is_asked_for() {
+    // What a name stands for, the client looks at.
+    for good in
+        ["http://10.0.0.7/", "http://192.168.1.1:80/", "http://100.64.0.1/", "http://[fdaa::3]:9095/", "http://a.test/"]
+    {
+        assert_eq!(check_endpoint(good, true), Ok(()), "{good}");
+        assert!(check_endpoint(good, false).is_err(), "{good}");
+    }
+    for bad in ["http://8.8.8.8/", "http://172.32.0.1/", "http://100.128.0.1/", "http://[2001:db8::1]/"] {
+        assert!(check_endpoint(bad, true).unwrap_err().contains("private"), "{bad}");
+    }
+}
+
+#[test]
+fn a_push_may_be_of_another_format_with_headers_of_its_own_and_of_some_tables() {
+    let endpoint = ("TRACE_PUSH_ENDPOINT", "https://h.test/api");
+    let push = |vars: &[(&str, &str)]| read(&[&[endpoint], vars].concat()).unwrap().push.unwrap();
+    assert_eq!((push(&[]).format, push(&[]).gzip), (PushFormat::Json, false));
+    assert!(push(&[("TRACE_PUSH_FORMAT", "otlp")]).gzip && !push(&[("TRACE_PUSH_FORMAT", "clickhouse")]).gzip);
+    assert!(!push(&[("TRACE_PUSH_FORMAT", "otlp"), ("TRACE_PUSH_GZIP", "off")]).gzip);
+    let some = push(&[("TRACE_PUSH_TABLES", " system_metrics, llm_traces,")]).tables;
+    assert_eq!(some, [Table::LlmTraces, Table::SystemMetrics]);
+    let headers = push(&[("TRACE_PUSH_HEADERS", "x-a=1,Authorization=Basic%20YTpi==,x-b=,")]).headers;
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, value.reveal())).collect();
+    assert_eq!(headers, [("x-a", "1"), ("Authorization", "Basic YTpi=="), ("x-b", "")]);
+
+    let fault = |vars: &[(&str, &str)]| faults(&[&[endpoint], vars].concat()).remove(0);
+    assert!(fault(&[("TRACE_PUSH_FORMAT", "xml")]).contains("json or otlp or clickhouse"));
+    for names in ["llm_trace", ",", "all"] {
+        assert!(fault(&[("TRACE_PUSH_TABLES", names)]).contains("expected some of llm_traces"), "{names}");
+    }
+    for wrong in ["hush", "=hush", "a(b=hush", "x=hush%2", "x=hush%zz", "x=hush%0d%0a", "y=1,x=hush%ff"] {
+        let fault = fault(&[("TRACE_PUSH_HEADERS", wrong)]);
+        assert!(fault.starts_with("TRACE_PUSH_HEADERS: expected ") && !fault.contains("hush"), "{fault}");
+    }
+    assert!(fault(&[("TRACE_PUSH_HEADERS", "Content-Type=x")]).contains("the push itself sets"));
+    assert!(
+        fault(&[("TRACE_PUSH_HEADERS", "authorization=x"), ("TRACE_PUSH_TOKEN", "t")]).contains("TRACE_PUSH_TOKEN")
+    );
+    let signal = [("TRACE_PUSH_ENDPOINT", "https://h.test/v1/traces/?k=hush"), ("TRACE_PUSH_FORMAT", "otlp")];
+    assert!(faults(&signal)[0].contains("come after") && !faults(&signal)[0].contains("hush"));
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn connectable(setup: &Setup, timeout: Duration, cancel: Cancel) -> Result<Clien
         })?),
     };
     let user_agent = format!("openclaw-trace/{}", setup.version);
-    let config = ClientConfig { ca_pem: ca_pem.as_deref(), user_agent: &user_agent, timeout };
+    let config = ClientConfig { ca_pem: ca_pem.as_deref(), user_agent: &user_agent, timeout, private_http: true };
     Ok(Client::new(&config, cancel)?)
 }
 

@@ -4,8 +4,11 @@
 use crate::client::Answer;
 use crate::config::{PushConfig, PushFormat, Sender};
 use crate::event::{Table, Value};
+use crate::otlp::Signal;
+use crate::otlp::export::{self, Partial};
+use crate::wire::clickhouse;
 use crate::wire::push as json;
-use crate::wire::push::Receipt;
+use crate::wire::push::{Receipt, Rejected};
 
 /// Rows that are pushed together, apart from those of other lanes: a lane has an address of its own, and its trouble is
 /// its own.
@@ -32,19 +35,32 @@ pub struct Request {
 pub fn lanes(format: PushFormat) -> &'static [Lane] {
     match format {
         PushFormat::Json => &[Lane { name: "rows", tables: &Table::ALL }],
+        PushFormat::Otlp => &[
+            Lane { name: "traces", tables: &[Table::LlmTraces] },
+            Lane { name: "logs", tables: &[Table::ErrorEvents, Table::CustomEvents] },
+            Lane { name: "metrics", tables: &[Table::SystemMetrics] },
+        ],
+        PushFormat::ClickHouse => &[
+            Lane { name: "llm_traces", tables: &[Table::LlmTraces] },
+            Lane { name: "error_events", tables: &[Table::ErrorEvents] },
+            Lane { name: "custom_events", tables: &[Table::CustomEvents] },
+            Lane { name: "system_metrics", tables: &[Table::SystemMetrics] },
+        ],
     }
 }
 
 /// Appends one row as it stands in a body, without what stands between two.
 pub fn row(
     format: PushFormat,
-    _sender: &Sender<'_>,
-    _table: Table,
+    sender: &Sender<'_>,
+    table: Table,
     columns: &[(&'static str, Value<'_>)],
     out: &mut Vec<u8>,
 ) {
     match format {
         PushFormat::Json => json::row(columns, out),
+        PushFormat::Otlp => export::row(table, columns, out),
+        PushFormat::ClickHouse => clickhouse::row(sender, columns, out),
     }
 }
 
@@ -52,26 +68,44 @@ pub fn row(
 pub fn separator(format: PushFormat) -> &'static [u8] {
     match format {
         PushFormat::Json => b",",
+        PushFormat::Otlp | PushFormat::ClickHouse => b"",
     }
 }
 
 /// What stands around the rows: one text before each table of the lane, and one after the last. `rows_bytes` is the
 /// length of all rows together.
-pub fn frame(format: PushFormat, lane: Lane, batch_id: &str, sender: &Sender<'_>, _rows_bytes: u64) -> Vec<Vec<u8>> {
+pub fn frame(format: PushFormat, lane: Lane, batch_id: &str, sender: &Sender<'_>, rows_bytes: u64) -> Vec<Vec<u8>> {
     match format {
         PushFormat::Json => json_frame(lane, batch_id, sender),
+        PushFormat::Otlp => vec![export::head(signal(lane), sender, rows_bytes)],
+        PushFormat::ClickHouse => Vec::new(),
     }
 }
 
 /// Where a batch goes, and with which headers.
-pub fn request(config: &PushConfig, _lane: Lane, _batch_id: &str) -> Request {
-    let bearer = config.token.as_ref().map(|token| ("Authorization".to_owned(), format!("Bearer {}", token.reveal())));
+pub fn request(config: &PushConfig, lane: Lane, batch_id: &str) -> Request {
+    let token = config.token.as_ref();
+    let bearer = || token.map(|token| ("Authorization".to_owned(), format!("Bearer {}", token.reveal())));
     match config.format {
         PushFormat::Json => Request {
             url: config.endpoint.clone(),
             content_type: "application/json",
-            headers: bearer.into_iter().collect(),
+            headers: bearer().into_iter().collect(),
         },
+        PushFormat::Otlp => Request {
+            url: below(&config.endpoint, signal(lane).path()),
+            content_type: "application/x-protobuf",
+            headers: bearer().into_iter().collect(),
+        },
+        PushFormat::ClickHouse => {
+            let mut headers = Vec::new();
+            if let Some((user, key)) = token.map(|token| clickhouse::credentials(token.reveal())) {
+                headers.push((clickhouse::USER_HEADER.to_owned(), user.to_owned()));
+                headers.push((clickhouse::KEY_HEADER.to_owned(), key.to_owned()));
+            }
+            let table = lane.tables.first().copied().unwrap_or(Table::LlmTraces);
+            Request { url: clickhouse::url(&config.endpoint, table, batch_id), content_type: "text/plain", headers }
+        }
     }
 }
 
@@ -79,14 +113,42 @@ pub fn request(config: &PushConfig, _lane: Lane, _batch_id: &str) -> Request {
 pub fn may_confirm(format: PushFormat, status: u16) -> bool {
     match format {
         PushFormat::Json => matches!(status, 200 | 207),
+        // Some backends answer 202: in OTLP neither says that anything is durable.
+        PushFormat::Otlp => matches!(status, 200 | 202),
+        PushFormat::ClickHouse => status == 200,
     }
 }
 
 /// What an answer that may confirm says of the rows. `None` when it is none that such a remote gives.
-pub fn receipt(format: PushFormat, _lane: Lane, answer: &Answer) -> Option<Receipt> {
+pub fn receipt(format: PushFormat, lane: Lane, answer: &Answer) -> Option<Receipt> {
     match format {
         PushFormat::Json => json::receipt(&answer.body),
+        PushFormat::Otlp => {
+            let Partial { rejected, .. } = export::partial_success(signal(lane), &answer.body)?;
+            // Of metrics it counts points, of which a row is many.
+            let unnamed = if signal(lane) == Signal::Metrics { rejected.min(1) } else { rejected };
+            Some(Receipt { rejected: Rejected { rows: Vec::new(), unnamed }, ..Receipt::default() })
+        }
+        PushFormat::ClickHouse => clickhouse::confirms(&answer.body).then(Receipt::default),
     }
+}
+
+fn signal(lane: Lane) -> Signal {
+    match lane.tables.first() {
+        Some(Table::SystemMetrics) => Signal::Metrics,
+        Some(Table::ErrorEvents | Table::CustomEvents) => Signal::Logs,
+        Some(Table::LlmTraces) | None => Signal::Traces,
+    }
+}
+
+/// A path below an endpoint, which may have a query.
+fn below(endpoint: &str, path: &str) -> String {
+    let (base, query) = match endpoint.split_once('?') {
+        Some((base, query)) => (base, Some(query)),
+        None => (endpoint, None),
+    };
+    let base = base.strip_suffix('/').unwrap_or(base);
+    query.map_or_else(|| format!("{base}{path}"), |query| format!("{base}{path}?{query}"))
 }
 
 fn json_frame(lane: Lane, batch_id: &str, sender: &Sender<'_>) -> Vec<Vec<u8>> {
@@ -101,4 +163,76 @@ fn json_frame(lane: Lane, batch_id: &str, sender: &Sender<'_>) -> Vec<Vec<u8>> {
     text.extend_from_slice(json::TAIL);
     texts.push(text);
     texts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Secret;
+
+    fn config(format: PushFormat, endpoint: &str, token: &str) -> PushConfig {
+        PushConfig {
+            endpoint: endpoint.to_owned(),
+            token: Some(Secret::new(token.to_owned())),
+            interval: Duration::from_secs(1),
+            ca_file: None,
+            max_bytes: 1,
+            format,
+            gzip: false,
+            tables: Table::ALL.to_vec(),
+            headers: Vec::new(),
+            insecure: false,
+        }
+    }
+
+    #[test]
+    fn every_table_goes_by_one_lane_of_each_format() {
+        for format in PushFormat::ALL {
+            for table in Table::ALL {
+                let of_table = lanes(format).iter().filter(|lane| lane.tables.contains(&table));
+                assert_eq!(of_table.count(), 1, "{format:?} {table:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn signals_of_otlp_go_below_the_endpoint_whatever_its_end() {
+        let url = |endpoint, lane| request(&config(PushFormat::Otlp, endpoint, "t"), lane, "b").url;
+        let [traces, logs, metrics] = lanes(PushFormat::Otlp) else { panic!("three signals") };
+        assert_eq!(url("https://h", *traces), "https://h/v1/traces");
+        assert_eq!(url("https://h/", *logs), "https://h/v1/logs");
+        assert_eq!(url("https://h/api/otel/?k=v", *metrics), "https://h/api/otel/v1/metrics?k=v");
+    }
+
+    #[test]
+    fn a_token_goes_where_the_remote_looks_for_it() {
+        let headers = |format, token| request(&config(format, "https://h", token), lanes(format)[0], "b").headers;
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        for format in [PushFormat::Json, PushFormat::Otlp] {
+            assert_eq!(headers(format, "t"), [pair("Authorization", "Bearer t")]);
+        }
+        let clickhouse = headers(PushFormat::ClickHouse, "me:secret");
+        assert_eq!(clickhouse, [pair("X-ClickHouse-User", "me"), pair("X-ClickHouse-Key", "secret")]);
+    }
+
+    #[test]
+    fn only_what_such_a_remote_answers_is_a_receipt() {
+        let answer = |status, body: &[u8]| Answer { status, retry_after: None, body: body.to_vec(), cut: false };
+        for format in PushFormat::ALL {
+            for lane in lanes(format) {
+                assert_eq!(receipt(format, *lane, &answer(200, b"")), Some(Receipt::default()));
+                assert_eq!(receipt(format, *lane, &answer(200, b"<html>")), None, "{format:?}");
+                assert!(may_confirm(format, 200) && !may_confirm(format, 204) && !may_confirm(format, 500));
+            }
+        }
+        let exception = b"Code: 252. DB::Exception: Too many parts.";
+        assert_eq!(receipt(PushFormat::ClickHouse, lanes(PushFormat::ClickHouse)[0], &answer(200, exception)), None);
+        // partial_success { rejected: 3 }
+        let partial = [0x0a, 0x02, 0x08, 0x03];
+        let rejected = |lane| receipt(PushFormat::Otlp, lane, &answer(200, &partial)).unwrap().rejected.unnamed;
+        let [traces, _, metrics] = lanes(PushFormat::Otlp) else { panic!("three signals") };
+        assert_eq!((rejected(*traces), rejected(*metrics)), (3, 1));
+    }
 }

@@ -53,6 +53,7 @@ impl Side {
                 gzip: false,
                 tables: Table::ALL.to_vec(),
                 headers: Vec::new(),
+                insecure: false,
             },
             identity: Identity { fly_region: Some("ams".to_owned()), ..Identity::default() },
             version: "1.2.3",
@@ -343,7 +344,7 @@ fn a_private_authority_is_trusted_only_when_its_file_is_named() {
 }
 
 fn client() -> Client {
-    let config = ClientConfig { ca_pem: None, user_agent: "test", timeout: PATIENCE };
+    let config = ClientConfig { ca_pem: None, user_agent: "test", timeout: PATIENCE, private_http: false };
     Client::new(&config, Cancel::default()).unwrap()
 }
 

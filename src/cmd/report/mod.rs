@@ -92,7 +92,8 @@ fn ask(config: &Config, url: &str, query: &str) -> Result<Vec<u8>, Failure> {
     let url = format!("{}/v1/summary{mark}{query}", url.trim_end_matches('/'));
     let bearer = config.token.as_ref().map(|token| format!("Bearer {}", token.reveal()));
     let headers: Vec<_> = bearer.iter().map(|bearer| ("Authorization", bearer.as_str())).collect();
-    let client_config = ClientConfig { ca_pem: None, user_agent: "openclaw-trace-report", timeout: TIMEOUT };
+    let client_config =
+        ClientConfig { ca_pem: None, user_agent: "openclaw-trace-report", timeout: TIMEOUT, private_http: false };
     let answer = Client::new(&client_config, Cancel::default()).and_then(|client| client.fetch(&url, &headers));
     let shown = masked_url(&url);
     let failed = |text: String| Err(Failure::Failed(text));

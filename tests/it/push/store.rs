@@ -121,12 +121,6 @@ impl Store {
         self.stored.lock().unwrap().keys().cloned().collect()
     }
 
-    /// What the calls of these rows came to, in pico-dollars.
-    pub fn spent(&self, ids: &BTreeSet<String>) -> i64 {
-        let stored = self.stored.lock().unwrap();
-        ids.iter().map(|id| stored.get(id).copied().unwrap_or(0)).sum()
-    }
-
     /// Identities of the rows of a table in the order of storing.
     pub fn ids_of(&self, table: Table) -> Vec<String> {
         let sql = format!("SELECT trace_id FROM {} ORDER BY id", table.name());
