@@ -36,6 +36,8 @@ pub(super) struct LaneCarry {
     bytes_max: Option<u64>,
     /// Whether the remote does not understand compressed bodies.
     plain: bool,
+    /// Rows that it named as never to be taken since it last took one.
+    refused_in_row: u64,
 }
 
 /// A lane in a cycle.
@@ -283,7 +285,9 @@ impl LanePush<'_> {
                 delivery.dead.push(DeadLetter { table, id, status, code, message, attempts });
             }
         }
-        if delivery.dead.len() as u64 == batch.rows && batch.rows > u64::from(SET_ASIDE_MAX) {
+        let dead = delivery.dead.len() as u64;
+        let refused_in_row = if dead == batch.rows { self.state.refused_in_row + dead } else { 0 };
+        if refused_in_row > u64::from(SET_ASIDE_MAX) {
             return Err(PushError::Misconfigured {
                 after: None,
                 cause: format!("the remote refuses every row ({status}): do its version and ours fit together?"),
@@ -300,6 +304,7 @@ impl LanePush<'_> {
         }
         self.setup.stats.push().rows_unnamed += receipt.rejected.unnamed;
         self.settle(batch, delivery)?;
+        self.state.refused_in_row = refused_in_row;
         let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
         *suspects = suspects.and_then(|suspects| suspects.checked_sub(batch.rows)).filter(|left| *left > 0);
         if let Some(bytes_max) = &mut self.state.bytes_max {

@@ -1,5 +1,7 @@
 //! The push against a sink made by hand, over real sockets.
 
+mod chaos;
+mod refusals;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,32 +44,8 @@ impl Side {
     }
 
     fn of(store: Store, stats: Arc<Stats>, url: &str, change: impl FnOnce(&mut Setup)) -> Side {
-        let mut setup = Setup {
-            config: PushConfig {
-                endpoint: url.to_owned(),
-                token: Some(Secret::new("t0ken".to_owned())),
-                interval: Duration::from_millis(1),
-                ca_file: None,
-                max_bytes: BYTES_MAX,
-                format: PushFormat::Json,
-                gzip: false,
-                tables: Table::ALL.to_vec(),
-                headers: Vec::new(),
-                insecure: false,
-            },
-            identity: Identity { fly_region: Some("ams".to_owned()), ..Identity::default() },
-            version: "1.2.3",
-            open: store.open(),
-            queue: store.queue.clone(),
-            stats: Arc::clone(&stats),
-            clock: Clock::real(),
-            backoff: Backoff { least: Duration::from_millis(1), most: Duration::from_millis(2) },
-            misconfigured: Backoff { least: Duration::from_millis(1), most: Duration::from_millis(2) },
-            // Longer than any test: what ends sooner was not ended by it.
-            request_timeout: 2 * PATIENCE,
-        };
-        change(&mut setup);
-        Side { store, stats, pusher: Arc::new(Pusher::new(setup)) }
+        let pusher = Arc::new(Pusher::new(setup_of(&store, &stats, url, change)));
+        Side { store, stats, pusher }
     }
 
     /// Runs the scheduler until the sender that it returns is dropped.
@@ -81,7 +59,7 @@ impl Side {
         smol::block_on(self.pusher.push_once(Instant::now() + patience))
     }
 
-    fn run_until_confirmed(&self) {
+    fn run_until_settled(&self) {
         let (stopping, running) = self.run();
         assert!(self.store.wait_all_settled(PATIENCE), "rows are left: {:?}", self.stats.push());
         drop(stopping);
@@ -89,6 +67,37 @@ impl Side {
         // The cycle may still be counting what was confirmed.
         assert_eq!(self.push_once(PATIENCE).unfinished, None);
     }
+}
+
+/// A push of the rows of a store that loses no time.
+fn setup_of(store: &Store, stats: &Arc<Stats>, url: &str, change: impl FnOnce(&mut Setup)) -> Setup {
+    let soon = Backoff { least: Duration::from_millis(1), most: Duration::from_millis(2) };
+    let mut setup = Setup {
+        config: PushConfig {
+            endpoint: url.to_owned(),
+            token: Some(Secret::new("t0ken".to_owned())),
+            interval: Duration::from_millis(1),
+            ca_file: None,
+            max_bytes: BYTES_MAX,
+            format: PushFormat::Json,
+            gzip: false,
+            tables: Table::ALL.to_vec(),
+            headers: Vec::new(),
+            insecure: false,
+        },
+        identity: Identity { fly_region: Some("ams".to_owned()), ..Identity::default() },
+        version: "1.2.3",
+        open: store.open(),
+        queue: store.queue.clone(),
+        stats: Arc::clone(stats),
+        clock: Clock::real(),
+        backoff: soon,
+        misconfigured: soon,
+        // Longer than any test: what ends sooner was not ended by it.
+        request_timeout: 2 * PATIENCE,
+    };
+    change(&mut setup);
+    setup
 }
 
 /// Identities of the rows in a body.
@@ -128,7 +137,7 @@ fn every_row_arrives_once_after_every_kind_of_failure() {
         }
         side.store.add(Table::LlmTraces, 2, BYTES_MAX);
         side.store.fail_to_note(random.usize(0..3));
-        side.run_until_confirmed();
+        side.run_until_settled();
 
         let seen = sink.seen();
         assert_each_once(&seen, &side.store.ids());
@@ -238,7 +247,7 @@ fn a_request_without_an_answer_times_out_and_is_tried_again() {
     let side = Side::with(&sink.url(), |setup| setup.request_timeout = Duration::from_millis(200));
     side.store.add(Table::LlmTraces, 3, 9);
     assert!(side.push_once(PATIENCE).unfinished.unwrap().contains("timeout"));
-    side.run_until_confirmed();
+    side.run_until_settled();
     assert_eq!(side.stats.push().failures_in_row, 0);
 }
 
@@ -283,7 +292,7 @@ fn a_receiver_that_asks_for_a_second_is_left_alone_for_it() {
     let sink = Sink::start(vec![Say::Status(503, "retry-after: 1\r\n", String::new())]);
     let side = Side::new(&sink.url());
     side.store.add(Table::LlmTraces, 3, 9);
-    side.run_until_confirmed();
+    side.run_until_settled();
     let seen = sink.seen();
     assert!(seen[1].at - seen[0].at >= Duration::from_secs(1));
 }

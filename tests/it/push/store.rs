@@ -121,6 +121,18 @@ impl Store {
         self.stored.lock().unwrap().keys().cloned().collect()
     }
 
+    /// What the calls of these rows came to, in pico-dollars.
+    pub fn spent(&self, ids: &[String]) -> i64 {
+        let stored = self.stored.lock().unwrap();
+        ids.iter().map(|id| stored[id]).sum()
+    }
+
+    /// Rows of a table that the file says are confirmed.
+    pub fn confirmed(&self, table: Table) -> i64 {
+        let sql = "SELECT coalesce(sum(confirmed), 0) FROM push_cursor WHERE table_name = ?1";
+        self.conn().query_row(sql, [table.name()], |row| row.get(0)).unwrap()
+    }
+
     /// Identities of the rows of a table in the order of storing.
     pub fn ids_of(&self, table: Table) -> Vec<String> {
         let sql = format!("SELECT trace_id FROM {} ORDER BY id", table.name());

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod dir;
 pub mod otlp;
+pub mod receiver;
 pub mod schema;
 pub mod server;
 pub mod sidecar;
