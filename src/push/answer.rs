@@ -81,10 +81,9 @@ pub fn judge(answer: &Answer, sent: &Sent<'_>) -> Verdict {
 fn judge_receipt(answer: &Answer, sent: &Sent<'_>) -> Verdict {
     let (status, after) = (answer.status, answer.retry_after);
     if answer.cut {
-        // With fewer rows it has less to say.
-        return Verdict::TooLarge {
-            cause: format!("the remote answered {status} with a body too long to be a receipt"),
-        };
+        let cause = format!("the remote answered {status} with a body too long to be a receipt");
+        // With fewer rows it has less to say, and of one row there is not so much to say.
+        return if sent.rows > 1 { Verdict::TooLarge { cause } } else { Verdict::Misconfigured { after, cause } };
     }
     let Some(receipt) = format::receipt(sent.format, sent.lane, answer) else {
         return Verdict::Misconfigured {
@@ -144,7 +143,10 @@ mod tests {
             }
         }
         assert!(matches!(judged(&answer(200, "<html>welcome</html>")), Verdict::Misconfigured { .. }));
-        assert!(matches!(judged(&Answer { cut: true, ..answer(200, "") }), Verdict::TooLarge { .. }));
+        let cut = Answer { cut: true, ..answer(200, "") };
+        assert!(matches!(judged(&cut), Verdict::TooLarge { .. }));
+        let one = Sent { format: PushFormat::Json, lane: LANE, batch_id: "b", rows: 1, gzip: false };
+        assert!(matches!(judge(&cut, &one), Verdict::Misconfigured { .. }));
     }
 
     #[test]

@@ -98,7 +98,6 @@ pub(super) fn cycle(setup: &Setup, timeout: Duration, cancel: Cancel, urgent: bo
     let lanes = lanes(setup.config.format);
     carry.lanes.resize_with(lanes.len(), LaneCarry::default);
     let result = push_all(setup, timeout, cancel, urgent, lanes, &mut carry);
-    report(setup, &result, &mut carry);
     let wait = wait(setup, &carry);
     tell_breaker(setup, &carry, wait);
     End { carry, result, wait }
@@ -121,6 +120,7 @@ fn push_all(
         Ok(shared) => shared,
         Err(error) => {
             carry.lanes.iter_mut().for_each(|lane| error.note(&mut lane.breaker, setup));
+            complain(setup, &error, lanes[0], &mut carry.lanes[0], &mut carry.complaints);
             return Err(error);
         }
     };
@@ -134,9 +134,13 @@ fn push_all(
         let complaints = &mut carry.complaints;
         let pushed = LanePush { setup, client: &client, ledger, instance_id, lane: *lane, state, complaints }.push();
         match pushed {
-            Ok(()) => state.breaker.worked(),
+            Ok(()) => {
+                state.breaker.worked();
+                state.recovered(lane.name);
+            }
             Err(error) => {
                 error.note(&mut state.breaker, setup);
+                complain(setup, &error, *lane, state, &mut carry.complaints);
                 let over = matches!(error, PushError::Down { .. } | PushError::Cancelled);
                 result = Err(error);
                 if over {
@@ -202,25 +206,20 @@ fn tell_breaker(setup: &Setup, carry: &Carry, wait: Duration) {
     push.next_attempt_ms = Some(setup.clock.now_ms() + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
 }
 
-fn report(setup: &Setup, result: &Result<(), PushError>, carry: &mut Carry) {
-    match result {
-        // A lane that was not tried has not recovered.
-        Ok(()) if carry.lanes.iter().any(|lane| lane.breaker.failures() > 0) => {}
-        Ok(()) => carry.complaints.recovered(),
-        Err(PushError::Cancelled) => {}
-        Err(error) => {
-            {
-                let mut push = setup.stats.push();
-                push.failures += 1;
-                push.last_failure_ms = Some(setup.clock.now_ms());
-                push.last_error = Some(error.cause().to_owned());
-            }
-            let complaints = &mut carry.complaints;
-            if let Some(failures) = complaints.failures.again(1, setup.clock.uptime()) {
-                complaints.told = true;
-                log::warn!(failures, cause = error.cause(); "push failed, the rows stay");
-            }
-        }
+/// Counts a failure, and says so once a minute at most.
+fn complain(setup: &Setup, error: &PushError, lane: Lane, state: &mut LaneCarry, complaints: &mut Complaints) {
+    if *error == PushError::Cancelled {
+        return;
+    }
+    {
+        let mut push = setup.stats.push();
+        push.failures += 1;
+        push.last_failure_ms = Some(setup.clock.now_ms());
+        push.last_error = Some(error.cause().to_owned());
+    }
+    if let Some(failures) = complaints.failures.again(1, setup.clock.uptime()) {
+        state.told = true;
+        log::warn!(failures, lane = lane.name, cause = error.cause(); "push failed, the rows stay");
     }
 }
 
@@ -228,17 +227,7 @@ fn report(setup: &Setup, result: &Result<(), PushError>, carry: &mut Carry) {
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
     failures: Repeats,
-    /// Whether a failure was logged since it last worked.
-    told: bool,
     pub(super) dead: Repeats,
     pub(super) shrunk: Repeats,
     pub(super) unnamed: Repeats,
-}
-
-impl Complaints {
-    pub(super) fn recovered(&mut self) {
-        if std::mem::take(&mut self.told) {
-            log::info!("push works again");
-        }
-    }
 }

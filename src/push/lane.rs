@@ -36,8 +36,20 @@ pub(super) struct LaneCarry {
     bytes_max: Option<u64>,
     /// Whether the remote does not understand compressed bodies.
     plain: bool,
+    /// Whether it ever took a row.
+    proven: bool,
+    /// Whether a failure was logged since it last worked.
+    pub(super) told: bool,
     /// Rows that it named as never to be taken since it last took one.
     refused_in_row: u64,
+}
+
+impl LaneCarry {
+    pub(super) fn recovered(&mut self, lane: &str) {
+        if std::mem::take(&mut self.told) {
+            log::info!(lane; "push works again");
+        }
+    }
 }
 
 /// A lane in a cycle.
@@ -53,7 +65,7 @@ pub(super) struct LanePush<'a> {
 
 /// A body of more rows is no faster, and its receipt would be longer.
 const ROWS_MAX: u64 = 5000;
-/// What goes out while the breaker is not closed.
+/// What goes out while the breaker is not closed, and while the remote has not taken a row yet.
 const PROBE_ROWS: u64 = 100;
 /// A row is sent alone this often before it is a dead letter.
 const REFUSALS_MAX: u32 = 3;
@@ -127,7 +139,8 @@ impl LanePush<'_> {
     fn recall(&mut self) -> Result<(), PushError> {
         let known = self.state.open.as_ref();
         if known.is_some_and(|open| open.draft.envelope.instance_id != self.instance_id) {
-            self.state.open = None;
+            // Another file: what was known of the remote is of no use for it.
+            (self.state.open, self.state.proven) = (None, false);
         }
         if self.state.open.is_none() {
             self.state.open = self.thaw()?;
@@ -183,13 +196,13 @@ impl LanePush<'_> {
         if let Some(batch) = self.choose_waiting(&waiting)? {
             return Ok(Some(batch));
         }
-        let limits = self.limits(self.state.suspects);
+        let limits = self.limits(self.state.suspects)?;
         Ok(OpenBatch::of_new(self.ledger.rows(), self.draft(), self.ledger.cursors()?, limits)?)
     }
 
-    fn choose_waiting(&self, due: &[Waiting]) -> Result<Option<OpenBatch>, PushError> {
+    fn choose_waiting(&mut self, due: &[Waiting]) -> Result<Option<OpenBatch>, PushError> {
         let together: Vec<Waiting> = due.iter().copied().filter(|row| !row.alone).collect();
-        let limits = self.limits(self.state.suspects_waiting);
+        let limits = self.limits(self.state.suspects_waiting)?;
         let rows = self.ledger.rows();
         if let Some(batch) = OpenBatch::of_waiting(rows, self.draft(), &together, limits)? {
             return Ok(Some(batch));
@@ -213,12 +226,18 @@ impl LanePush<'_> {
         Draft { id, made_ms, format: self.setup.config.format, lane: self.lane, envelope }
     }
 
-    fn limits(&self, suspects: Option<u64>) -> Limits {
+    fn limits(&mut self, suspects: Option<u64>) -> Result<Limits, PushError> {
         let bytes_max = self.setup.config.max_bytes as u64;
         let bytes_max = self.state.bytes_max.map_or(bytes_max, |found| bytes_max.min(found));
-        let rows_max = if self.state.breaker.is_closed() { ROWS_MAX } else { PROBE_ROWS };
+        let rows_max = if self.state.breaker.is_closed() && self.is_proven()? { ROWS_MAX } else { PROBE_ROWS };
         let half = suspects.map_or(rows_max, |suspects| suspects.div_ceil(2));
-        Limits { bytes_max, rows_max: rows_max.min(half) }
+        Ok(Limits { bytes_max, rows_max: rows_max.min(half) })
+    }
+
+    /// Whether the remote ever took a row.
+    fn is_proven(&mut self) -> Result<bool, PushError> {
+        self.state.proven = self.state.proven || self.ledger.has_confirmed()?;
+        Ok(self.state.proven)
     }
 
     fn gzip(&self) -> bool {
@@ -311,7 +330,7 @@ impl LanePush<'_> {
             *bytes_max += (*bytes_max / REGROWTH).max(1);
         }
         self.state.breaker.worked();
-        self.complaints.recovered();
+        self.state.recovered(self.lane.name);
         let mut push = self.setup.stats.push();
         push.circuit = Circuit::Closed;
         push.failures_in_row = 0;
@@ -347,15 +366,13 @@ impl LanePush<'_> {
     ) -> Result<(), PushError> {
         let misconfigured = |cause: String| Err(PushError::Misconfigured { after: answer.retry_after, cause });
         let Some((table, id)) = batch.last_ids().first().copied() else { return Ok(()) };
+        let proven = self.is_proven()?;
         *set_aside += 1;
         if *set_aside > SET_ASIDE_MAX {
-            return misconfigured(format!("{cause}; more than {SET_ASIDE_MAX} rows were refused one by one"));
+            let never = if proven { "" } else { ", and it has never taken one" };
+            return misconfigured(format!("{cause}; more than {SET_ASIDE_MAX} rows were refused one by one{never}"));
         }
         let waiting = self.ledger.waiting()?;
-        let proven = self.ledger.has_confirmed()?;
-        if !proven && waiting.iter().any(|row| (row.table, row.id) != (table, id)) {
-            return misconfigured(format!("{cause}; it has never taken a row"));
-        }
         let known = waiting.iter().find(|row| (row.table, row.id) == (table, id));
         let attempts = known.map_or(0, |row| row.attempts).saturating_add(1);
         let mut delivery = Delivery { lane: self.lane.name, ..Delivery::default() };

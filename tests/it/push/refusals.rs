@@ -71,7 +71,7 @@ fn a_remote_that_refuses_every_row_kills_none_and_the_circuit_opens() {
     let side = Side::of(store, stats, &receiver.url(), |_| {});
     for _ in 0..6 {
         let last = side.push_once(PATIENCE);
-        assert!(last.unfinished.unwrap().contains("never taken a row"));
+        assert!(last.unfinished.unwrap().contains("it has never taken one"));
         assert_eq!(side.stats.push().circuit, Circuit::Open);
     }
     assert_eq!(side.store.dead(), BTreeSet::new());
