@@ -17,7 +17,7 @@ use super::{Side, setup_of};
 use crate::support::receiver::{Act, Policy, Receiver, Request};
 
 /// Does what it likes for so many requests, and takes everything then, but for the rows that it never takes.
-struct Chaos {
+pub struct Chaos {
     random: Rng,
     left: usize,
     hangs: usize,
@@ -25,6 +25,12 @@ struct Chaos {
 }
 
 impl Chaos {
+    /// Few failures, and no row that is never taken.
+    pub fn few(mut random: Rng) -> Chaos {
+        let left = random.usize(6..12);
+        Chaos { random, left, hangs: 0, never: BTreeSet::new() }
+    }
+
     fn never(&self, request: &Request) -> Vec<String> {
         request.rows.iter().map(|(_, id)| id.clone()).filter(|id| self.never.contains(id)).collect()
     }
@@ -156,11 +162,7 @@ fn history(seed: u64, happened: &mut Happened) {
     }
     happened.repeated += receiver.repeats();
     happened.dead += dead.len();
-    let mut known = BTreeSet::new();
-    for request in receiver.requests() {
-        let new = known.insert(request.header("idempotency-key").unwrap().to_owned());
-        happened.resumed += u64::from(!new && request.header("x-trace-attempt") == Some("1"));
-    }
+    happened.resumed += receiver.resumed() as u64;
 }
 
 fn hasty(setup: &mut openclaw_trace::push::Setup) {

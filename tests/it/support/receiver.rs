@@ -133,8 +133,11 @@ impl Receiver {
     /// Waits until so many requests have come.
     pub fn wait_requests(&self, count: usize) {
         let state = self.state.0.lock().unwrap();
-        let waited = self.state.1.wait_timeout_while(state, PATIENCE, |state| state.requests.len() < count).unwrap();
-        assert!(!waited.1.timed_out(), "waited in vain for {count} requests: {} came", waited.0.requests.len());
+        let (state, waited) =
+            self.state.1.wait_timeout_while(state, PATIENCE, |state| state.requests.len() < count).unwrap();
+        let came = state.requests.len();
+        drop(state);
+        assert!(!waited.timed_out(), "waited in vain for {count} requests: {came} came");
     }
 
     /// Identities of all rows that were taken, each as often as it was.
@@ -147,6 +150,21 @@ impl Receiver {
     /// What the calls among them came to, in pico-dollars.
     pub fn spent(&self) -> i64 {
         self.state.0.lock().unwrap().taken.iter().map(|(_, cost)| cost).sum()
+    }
+
+    /// How many batches came again under their key from a push that knew of them from the file alone.
+    pub fn resumed(&self) -> usize {
+        let mut known = BTreeSet::new();
+        let again = |request: &&Request| {
+            let new = known.insert(request.header("idempotency-key").unwrap().to_owned());
+            !new && request.header("x-trace-attempt") == Some("1")
+        };
+        self.requests().iter().filter(again).count()
+    }
+
+    /// Takes everything from now on.
+    pub fn calm(&self) {
+        self.turn(|_: &Request| Act::Take);
     }
 
     /// How often a row came that was there.
