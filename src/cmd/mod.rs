@@ -5,3 +5,4 @@ pub mod check;
 pub mod health;
 pub mod help;
 pub mod report;
+mod width;

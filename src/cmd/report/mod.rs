@@ -1,7 +1,6 @@
 //! `report`: what the calls of some time came to, from the file, a copy of it, or a running sidecar.
 
 mod table;
-mod width;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

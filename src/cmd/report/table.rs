@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::width::{cut, plain, width};
+use crate::cmd::width::{cut, plain, width};
 use crate::event::Verdict;
 use crate::summary::{Line, OTHER, ServiceCoverage, Summary};
 
