@@ -14,6 +14,7 @@ mod gzip;
 mod head;
 mod health;
 mod ingest;
+mod letters;
 mod limits;
 mod metrics;
 mod routes;
@@ -50,9 +51,9 @@ use crate::logging::Repeats;
 use crate::queue::Queue;
 use crate::redact::redact;
 use crate::stats::Stats;
-use crate::store::Queries;
+use crate::store::{DeadLetters, Queries};
 
-/// What routes work with. `C` is what can be asked of the writer besides storing; no route asks.
+/// What routes work with. `C` is what can be asked of the writer besides storing; no route asks it of the queue.
 #[derive(Debug)]
 pub struct App<C> {
     /// Where events go.
@@ -63,6 +64,8 @@ pub struct App<C> {
     pub clock: Clock,
     /// Where questions to the file are asked.
     pub queries: Queries,
+    /// Where dead letters are asked to be sent again.
+    pub letters: DeadLetters,
     /// Who may come in, what is kept of texts, and when a request is acknowledged.
     pub config: Arc<Config>,
 }

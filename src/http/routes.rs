@@ -9,7 +9,7 @@ use super::fault::{Dialect, Fault};
 use super::head::{Expect, Framing, Head};
 use super::ingest;
 use super::limits::Limits;
-use super::{App, gzip, health, metrics, signal, summary};
+use super::{App, gzip, health, letters, metrics, signal, summary};
 use crate::config::is_localhost;
 use crate::event::Table;
 use crate::exchange::{Method, Request, Response, media_type};
@@ -35,6 +35,7 @@ enum Route {
     Otlp(Signal, Encoding),
     /// JSON on /v1/traces: native or OTLP, which only the body tells.
     Traces,
+    RetryLetters,
 }
 
 /// Which routes a listener has.
@@ -66,6 +67,7 @@ enum Place {
     Otlp(Signal),
     /// /v1/traces: native and OTLP.
     Traces,
+    RetryLetters,
 }
 
 /// What is read, and has no body.
@@ -121,7 +123,7 @@ pub(super) fn admit<C>(
     let gzip = is_gzip(head).map_err(refused)?;
     let body_bytes_max = match route {
         Route::Page(_) => 0,
-        Route::Native(_) => limits.native_bytes_max,
+        Route::Native(_) | Route::RetryLetters => limits.native_bytes_max,
         Route::Otlp(..) | Route::Traces => limits.otlp_bytes_max,
     };
     if let Framing::Fixed(length) = head.framing {
@@ -170,6 +172,7 @@ pub(super) async fn answer<C>(
         }
         Route::Otlp(signal, encoding) => ingest::otlp(app, limits, signal, encoding, request.body, hold).await,
         Route::Native(table) => ingest::native(app, limits, table, request, hold).await,
+        Route::RetryLetters => letters::retry(app, limits, request, hold).await,
         Route::Traces if crate::otlp::looks_like_otlp_json(&request.body) => {
             ingest::otlp(app, limits, Signal::Traces, Encoding::Json, request.body, hold).await
         }
@@ -190,6 +193,7 @@ fn place(path: &str) -> Option<Place> {
         "/v1/traces" => Place::Traces,
         "/v1/events" => Place::Native(Table::CustomEvents),
         "/v1/errors" => Place::Native(Table::ErrorEvents),
+        "/v1/dead-letters/retry" => Place::RetryLetters,
         "/v1/logs" | "/otlp/v1/logs" => Place::Otlp(Signal::Logs),
         "/v1/metrics" | "/otlp/v1/metrics" => Place::Otlp(Signal::Metrics),
         "/otlp/v1/traces" => Place::Otlp(Signal::Traces),
@@ -240,12 +244,13 @@ fn route(place: Place, media: &str) -> Result<Route, Fault> {
     match (place, otlp_encoding(media)) {
         (Place::Page(page), _) => Ok(Route::Page(page)),
         (Place::Native(table), _) if native => Ok(Route::Native(table)),
+        (Place::RetryLetters, _) if media.is_empty() || media == "application/json" => Ok(Route::RetryLetters),
         (Place::Traces, Some(Encoding::Protobuf)) => Ok(Route::Otlp(Signal::Traces, Encoding::Protobuf)),
         (Place::Traces, _) if native => Ok(Route::Traces),
         (Place::Otlp(signal), Some(encoding)) => Ok(Route::Otlp(signal, encoding)),
         (Place::Otlp(signal), None) if media.is_empty() => Ok(Route::Otlp(signal, Encoding::Json)),
         (Place::Otlp(_), None) => Err(unsupported(Dialect::Plain, media)),
-        (Place::Traces | Place::Native(_), _) => Err(unsupported(Dialect::Native, media)),
+        (Place::Traces | Place::Native(_) | Place::RetryLetters, _) => Err(unsupported(Dialect::Native, media)),
     }
 }
 

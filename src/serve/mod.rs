@@ -34,7 +34,7 @@ use crate::queue::{self, Queue, Window};
 use crate::shutdown::{Deadline, Signals, Stop, Token, stopped};
 use crate::space::{directory_of, page_bytes};
 use crate::stats::Stats;
-use crate::store::{Command, Ended, Options, Queries, Remote, Writer};
+use crate::store::{Command, DeadLetters, Ended, Options, Queries, Remote, Writer};
 
 use asked::{Asked, Supervised};
 
@@ -172,6 +172,7 @@ impl Sidecar {
             stats: Arc::clone(&self.stats),
             clock: self.clock.clone(),
             queries: queries.clone(),
+            letters: DeadLetters::new(self.config.push.is_some().then(|| self.queue.clone())),
             config: Arc::clone(&self.config),
         };
         let limits = http::Limits::default();

@@ -20,7 +20,7 @@ use openclaw_trace::event::EventId;
 use openclaw_trace::http::{App, Door, Limits, Takes, serve};
 use openclaw_trace::queue::{self, Inbox, Outcome, Queue, Window, queue};
 use openclaw_trace::stats::Stats;
-use openclaw_trace::store::Queries;
+use openclaw_trace::store::{DeadLetters, Queries};
 use smol::LocalExecutor;
 use smol::channel::Sender;
 
@@ -69,8 +69,9 @@ impl Server {
             let executor = Rc::new(LocalExecutor::new());
             let door = |(listener, takes)| Door { listener: smol::Async::try_from(listener).unwrap().into(), takes };
             let doors = listeners.into_iter().map(door).collect();
-            let app =
-                Rc::new(App { queue: app.0, stats: app.1, clock, queries: Queries::new("/unused.db".into()), config });
+            let queries = Queries::new("/unused.db".into());
+            let letters = DeadLetters::new(None);
+            let app = Rc::new(App { queue: app.0, stats: app.1, clock, queries, letters, config });
             let served = serve(doors, app, setup.limits, Rc::clone(&executor), stopped);
             smol::block_on(executor.run(served));
         });
