@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt as _};
 use openclaw_trace::clock::Clock;
-use openclaw_trace::cmd::{backup, check, health, help, report};
+use openclaw_trace::cmd::{backup, check, dead_letters, health, help, report};
 use openclaw_trace::config::{Config, Faults, LogFormat, Surroundings};
 use openclaw_trace::notify::Notify;
 use openclaw_trace::{logging, malloc, run, serve, shutdown};
@@ -27,6 +27,7 @@ enum Command {
     Health { url: Option<String> },
     Backup { file: Option<PathBuf> },
     Report(report::Call),
+    DeadLetters(dead_letters::Call),
     Print(String),
 }
 
@@ -52,6 +53,15 @@ fn main() -> ExitCode {
             Err(report::Failure::Usage(text)) => complain(&format!("{text}\nSee openclaw-trace --help."), EX_USAGE),
             Err(report::Failure::Failed(text)) => complain(&text, 1),
         }),
+        Ok(Command::DeadLetters(call)) => {
+            with_config(|config| match dead_letters::make(&config, &call, &mut std::io::stdout().lock()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(dead_letters::Failure::Usage(text)) => {
+                    complain(&format!("{text}\nSee openclaw-trace --help."), EX_USAGE)
+                }
+                Err(dead_letters::Failure::Failed(text)) => complain(&text, 1),
+            })
+        }
         Ok(Command::Backup { file: None }) => complain("backup: missing FILE\nSee openclaw-trace --help.", EX_USAGE),
         Ok(Command::Health { url: None }) => with_config(|config| answer(health::ask_own(&config))),
     }
@@ -77,6 +87,7 @@ fn arguments() -> Result<Command, lexopt::Error> {
                 Command::Health { url: Some(value.to_string_lossy().into_owned()) }
             }
             (Arg::Value(value), None) if value == "report" => return report_arguments(&mut parser),
+            (Arg::Value(value), None) if value == "dead-letters" => return dead_letters_arguments(&mut parser),
             (Arg::Value(value), None) if value == "backup" => Command::Backup { file: None },
             (Arg::Value(value), Some(Command::Backup { file: None })) => {
                 Command::Backup { file: Some(PathBuf::from(value)) }
@@ -101,6 +112,32 @@ fn report_arguments(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Erro
         }
     }
     Ok(Command::Report(call))
+}
+
+fn dead_letters_arguments(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    use dead_letters::Call;
+    let mut call = None;
+    while let Some(arg) = parser.next()? {
+        call = Some(match (arg, call) {
+            (Arg::Short('h') | Arg::Long("help"), _) => return Ok(Command::Print(help::text(VERSION))),
+            (Arg::Value(word), None) if word == "list" => Call::List { from: None, json: false },
+            (Arg::Value(word), None) if word == "export" => Call::Export { from: None },
+            (Arg::Value(word), None) if word == "retry" => Call::Retry(dead_letters::Retry::default()),
+            (Arg::Long("json"), None) => Call::List { from: None, json: true },
+            (Arg::Long("json"), Some(Call::List { from, .. })) => Call::List { from, json: true },
+            (Arg::Value(from), Some(Call::List { from: None, json })) => {
+                Call::List { from: Some(PathBuf::from(from)), json }
+            }
+            (Arg::Value(from), Some(Call::Export { from: None })) => Call::Export { from: Some(PathBuf::from(from)) },
+            (Arg::Long("all"), Some(Call::Retry(retry))) => Call::Retry(dead_letters::Retry { all: true, ..retry }),
+            (Arg::Value(value), Some(Call::Retry(mut retry))) => {
+                retry.take(value.string()?);
+                Call::Retry(retry)
+            }
+            (arg, _) => return Err(arg.unexpected()),
+        });
+    }
+    Ok(Command::DeadLetters(call.unwrap_or(Call::List { from: None, json: false })))
 }
 
 /// Whatever follows `run --` is the agent's. The dashes may be left out before a command that does not begin with one.

@@ -18,7 +18,7 @@ pub enum Answer {
 }
 
 /// Where the sidecar with this configuration listens. `None` when only its log says so (port 0).
-pub fn own_url(config: &Config) -> Option<String> {
+pub(super) fn own_base(config: &Config) -> Option<String> {
     if config.port == 0 {
         return None;
     }
@@ -28,12 +28,12 @@ pub fn own_url(config: &Config) -> Option<String> {
         Some(host) => host,
     };
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    Some(format!("http://{host}:{}/health", config.port))
+    Some(format!("http://{host}:{}", config.port))
 }
 
 /// Asks the sidecar with this configuration.
 pub fn ask_own(config: &Config) -> Answer {
-    match own_url(config) {
+    match own_base(config) {
         Some(url) => ask(&url),
         None => Answer::Unwell(
             "TRACE_PORT is 0, so only the log of the sidecar says where it listens: give its URL".to_owned(),

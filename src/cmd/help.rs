@@ -18,6 +18,11 @@ pub const COMMANDS: &[(&str, &str)] = &[
         "print what calls cost: from the database, a copy of it, or a running sidecar; [--since 7d] [--until TIME] \
          [--by model|provider|agent|channel|day|hour|status, two at most] [--json]",
     ),
+    (
+        "dead-letters [list]",
+        "print the rows that the remote will never take, and why; [--json] [FILE]. `export [FILE]` prints them whole, a line \
+         of JSON each; `retry [--all | ID...] [URL]` asks a running sidecar to send them again",
+    ),
     ("backup FILE", "copy the database to a new file, while a sidecar runs or not"),
 ];
 

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod check;
+pub mod dead_letters;
 pub mod health;
 pub mod help;
 pub mod report;

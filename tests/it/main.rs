@@ -8,6 +8,7 @@ mod bad_days;
 mod captures;
 mod collect;
 mod cuts;
+mod dead_letters;
 mod follow;
 mod http;
 mod localhost;

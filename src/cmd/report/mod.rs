@@ -64,7 +64,7 @@ pub fn make(config: &Config, call: &Call, clock: &Clock) -> Result<String, Failu
     }
 }
 
-fn is_url(text: &str) -> bool {
+pub(super) fn is_url(text: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
@@ -115,7 +115,7 @@ fn ask(config: &Config, url: &str, query: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// What a refusal says, or all of it.
-fn message(body: &[u8]) -> String {
+pub(super) fn message(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Refusal {
         error: Said,
