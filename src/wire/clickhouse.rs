@@ -5,6 +5,7 @@
 use super::push::json;
 use crate::config::Sender;
 use crate::event::{Table, Value};
+use crate::exchange::percent_encoded;
 
 /// Appends one row: an object of its columns and of who sends it, on a line of its own. A column that is NULL is left
 /// out, and a number that JSON cannot write is `null`. JSON is put in as a text: a column of it is a String, which every
@@ -67,7 +68,7 @@ pub fn url(endpoint: &str, table: Table, batch_id: &str) -> String {
         before = '&';
         url.push_str(name);
         url.push('=');
-        encode(value, &mut url);
+        url.push_str(&percent_encoded(value, b""));
     }
     url
 }
@@ -103,17 +104,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("input_format_allow_errors_num", "0"),
     ("input_format_allow_errors_ratio", "0"),
 ];
-
-/// Appends a value of a query, with everything but the unreserved characters of RFC 3986 percent-encoded.
-fn encode(value: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
-            _ => out.extend(['%', HEX[usize::from(byte >> 4)].into(), HEX[usize::from(byte & 15)].into()]),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
