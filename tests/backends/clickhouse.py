@@ -224,6 +224,34 @@ def check_older_table(engine: Engine, server: Server) -> None:
     equal(engine.value("SELECT countIf(unit = '') FROM llm_traces FINAL", "older"), 0, "rows without the column")
 
 
+def check_refused(engine: Engine, server: Server, binary: str, folder: Path) -> None:
+    """Rows that ClickHouse refuses are found among the others, become dead letters, and go out once the table is mended."""
+    folder.mkdir()
+    engine.run("CREATE DATABASE strict")
+    engine.script(DDL.read_text(), "strict")
+    engine.run("ALTER TABLE custom_events MODIFY COLUMN body Nullable(Int64)", "strict")
+    sidecar = Sidecar(binary, folder, f"{server.url}/?database=strict", TRACE_METRICS_INTERVAL="off")
+    sidecar.post("/v1/events", [{"name": "n", "body": "seven" if i in (11, 12) else 7} for i in range(40)])
+
+    def dead_letters(*arguments: str) -> str:
+        env = {"TRACE_DB_PATH": str(folder / "trace.db")}
+        done = subprocess.run([binary, "dead-letters", *arguments], env=env, capture_output=True, text=True, check=False)
+        equal((done.returncode, done.stderr), (0, ""), f"dead-letters {arguments}")
+        return done.stdout
+
+    until("the refused rows are dead letters", lambda: len(json.loads(dead_letters("--json"))) == 2)
+    equal(engine.value("SELECT count() FROM custom_events FINAL", "strict"), 38, "rows beside those that are refused")
+    for letter in map(json.loads, dead_letters("export").splitlines()):
+        equal((letter["status"], letter["row"]["body"]), (400, "seven"), "a dead letter")
+        check(letter["message"].startswith("Code: 27."), f"the reason of a dead letter: {letter['message']}")
+    engine.run("ALTER TABLE custom_events MODIFY COLUMN body Nullable(String)", "strict")
+    dead_letters("retry", "--all", f"http://127.0.0.1:{sidecar.port}")
+    until("all is confirmed", lambda: sidecar.unsynced() == 0)
+    equal(dead_letters("--json"), "[]\n", "dead letters")
+    equal(engine.value("SELECT count() FROM custom_events FINAL", "strict"), 40, "rows in all")
+    sidecar.stop()
+
+
 def run(binary: str, folder: Path) -> None:
     engine = Engine(folder / "clickhouse")
     engine.run(f"CREATE DATABASE `{DATABASE}`")
@@ -262,6 +290,7 @@ def run(binary: str, folder: Path) -> None:
     check_money(engine, rows["llm_traces"])
     check_statuses(server)
     check_older_table(engine, server)
+    check_refused(engine, server, binary, folder / "refused")
     engine.run("SYSTEM START MERGES")
     for table in TABLES:
         engine.run(f"OPTIMIZE TABLE {table} FINAL", DATABASE)
