@@ -501,6 +501,42 @@ fn json_keeps_its_types_and_its_depth() {
 }
 
 #[test]
+fn attributes_that_are_no_json_object_go_as_they_are() {
+    for text in
+        ["", "{", "[1]", "7", "{\"a\":1}}", "{\"a\":1,}", "{\"a\":[1}", "{\"a\":{\"b\":nul}}", "{\"a\" 1}", "{a:1}"]
+    {
+        let columns = [("trace_id", Value::Text("t")), ("attributes", Value::Json(text))];
+        let (_, spans) = spans(&[written(Table::LlmTraces, &columns)]);
+        let found = attributes(&spans[0].attributes);
+        assert_eq!(found.get("openclaw_trace.attributes"), Some(&Some(&string(text))), "{found:?}");
+        assert_eq!(found.len(), 3, "{found:?}");
+    }
+}
+
+#[test]
+fn a_severity_has_the_number_that_otel_gives_it() {
+    let numbers = Severity::ALL.iter().map(|severity| {
+        let columns = [("severity", Value::Text(severity.as_str()))];
+        logs(&[written(Table::CustomEvents, &columns)])[0].severity_number
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), [5, 9, 13, 17, 21]);
+}
+
+#[test]
+fn attributes_of_a_row_are_not_cut_again_and_those_of_anybody_are() {
+    let members: Vec<String> = (0..64).map(|n| format!("\"k{n}\":\"{}\"", "v".repeat(200))).collect();
+    let text = format!("{{\"t\":\"{}\",\"_dropped\":[\"x\"]}}", "x".repeat(4096));
+    for json in [format!("{{{},\"_dropped\":[\"x\"]}}", members.join(",")), text] {
+        let call = LlmTrace { attributes: Some(json.into()), operation: "chat".into(), ..LlmTrace::default() };
+        let call = LlmTrace { request_model: "m".into(), timestamp_ms: 5, ..call };
+        let event =
+            Event { id: EventId::new(5), received_at_ms: RECEIVER.now_ms, kind: Kind::LlmTrace(Box::new(call)) };
+        let (_, got) = reread(Signal::Traces, &[field_of(&event).1], &RECEIVER);
+        assert_eq!(got, [event]);
+    }
+}
+
+#[test]
 fn a_row_has_the_same_bytes_and_ids_whenever_it_is_sent_and_no_two_share_a_span() {
     let mut random = Random(fastrand::Rng::with_seed(7));
     let call = LlmTrace { otel_trace_id: Some(random.hex(32)), otel_span_id: Some(random.hex(16)), ..random.call() };
