@@ -170,6 +170,9 @@ fn call_of(own: &Own<'_>, unit: Unit, span: &Span, columns: &Columns<'_>, contex
     let request_model = texts.label(request_model).unwrap_or_else(|| call::UNKNOWN_MODEL.into());
     let (cost, cost_source) = own.cost();
     let price_version = own.label(PRICE_VERSION, &mut texts).filter(|_| cost_source == CostSource::Table);
+    // As a name it would lose the white space at its ends.
+    let said = if call::is_error(span) { None } else { own.word(ERROR_MESSAGE) };
+    let error_message = said.map(|message| texts.cut(message.as_bytes(), ERROR_MESSAGE_BYTES_MAX));
     let otel = OtelIds::of(own, span);
     LlmTrace {
         request_model,
@@ -181,6 +184,7 @@ fn call_of(own: &Own<'_>, unit: Unit, span: &Span, columns: &Columns<'_>, contex
         price_version: price_version.map(Into::into),
         latency_ms: own.whole(LATENCY_MS),
         status: own.word(STATUS).and_then(Status::parse).unwrap_or(row.status),
+        error_message: error_message.or(row.error_message),
         service_name: own.label(SERVICE_NAME, &mut texts),
         otel_trace_id: otel.trace_id,
         otel_span_id: otel.span_id,
@@ -283,5 +287,7 @@ pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     (is_trace_id(&bytes) || is_span_id(&bytes)).then_some(bytes)
 }
 
+/// What a call says that did not fail.
+pub(super) const ERROR_MESSAGE: &str = "error.message";
 /// The attribute that a stack trace is in.
 const STACKTRACE: &str = "exception.stacktrace";

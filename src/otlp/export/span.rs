@@ -8,7 +8,7 @@ use crate::event::{EventId, Status, Table, Value};
 
 /// How the value of a column is written.
 #[derive(Clone, Copy)]
-enum As {
+pub(super) enum As {
     /// As it is.
     Is,
     /// 0 or 1 as true or false.
@@ -26,7 +26,7 @@ enum As {
 /// What column goes into which attributes. `gen_ai.system` is the older name of the provider and `session.id` what Langfuse
 /// and Phoenix call a conversation; both read `input.value` and `gen_ai.usage.cost`, which OTel has no names for.
 #[rustfmt::skip]
-const ATTRIBUTES: &[(&str, As, &[&str])] = &[
+pub(super) const ATTRIBUTES: &[(&str, As, &[&str])] = &[
     ("trace_id", As::Is, &[own::TRACE_ID]),
     ("received_at", As::Is, &[own::RECEIVED_AT]),
     ("provider", As::Is, &["gen_ai.provider.name", "gen_ai.system"]),
@@ -99,7 +99,7 @@ fn attributes(row: &Row<'_>, ids: &Ids, status: Status, out: &mut Vec<u8>) {
     let kind = if row.text("operation") == Some("embeddings") { "EMBEDDING" } else { "LLM" };
     attributes.text("openinference.span.kind", kind);
     if let Some(message) = row.text("error_message").filter(|_| status == Status::Ok) {
-        attributes.text("error.message", message);
+        attributes.text(own::ERROR_MESSAGE, message);
     }
     if !matches!(status, Status::Ok | Status::Error) {
         attributes.text(own::STATUS, status.as_str());

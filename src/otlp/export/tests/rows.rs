@@ -139,7 +139,7 @@ impl Random {
     }
 
     fn long(&mut self) -> Box<str> {
-        self.text().repeat(self.0.usize(1..40)).chars().take(1200).collect::<String>().into()
+        self.text().repeat(self.0.usize(1..40)).chars().take(1000).collect::<String>().into()
     }
 
     fn count(&mut self) -> i64 {
