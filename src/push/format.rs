@@ -133,6 +133,17 @@ pub fn receipt(format: PushFormat, lane: Lane, answer: &Answer) -> Option<Receip
     }
 }
 
+/// Whether the rows that a remote refused without naming them must be found, by sending a batch of so many rows again in
+/// parts. Whoever does not know a row by its id must not be sent one twice because of another: then only where none of them
+/// was taken. A receiver of metrics may refuse those of one kind in every row (deltas, most often) and have all others.
+pub fn must_find(format: PushFormat, lane: Lane, unnamed: u64, rows: u64) -> bool {
+    match format {
+        PushFormat::Json => unnamed > 0,
+        PushFormat::Otlp if signal(lane) == Signal::Metrics => false,
+        PushFormat::Otlp | PushFormat::ClickHouse => unnamed >= rows,
+    }
+}
+
 fn signal(lane: Lane) -> Signal {
     match lane.tables.first() {
         Some(Table::SystemMetrics) => Signal::Metrics,

@@ -12,7 +12,6 @@ use super::envelope::Envelope;
 use super::format::{self, Lane};
 use super::rows::Ledger;
 use crate::client::{Answer, Client};
-use crate::config::PushFormat;
 use crate::event::{EventId, Table};
 use crate::redact::redact;
 use crate::stats::Circuit;
@@ -269,11 +268,9 @@ impl LanePush<'_> {
 
 // What became of a batch.
 impl LanePush<'_> {
-    /// Whether it refuses rows without saying which, and they can be found. Whoever does not know a row by its id must
-    /// not be sent one twice because of another.
+    /// Whether it refuses rows without saying which, and they must be found.
     fn names_too_few(&self, receipt: &Receipt, batch: &OpenBatch) -> bool {
-        let unnamed = receipt.rejected.unnamed;
-        unnamed > 0 && (batch.draft.format == PushFormat::Json || unnamed >= batch.rows)
+        format::must_find(batch.draft.format, self.lane, receipt.rejected.unnamed, batch.rows)
     }
 
     /// The remote has the batch, but for the rows that it names.

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod killed;
+mod otlp;
 mod refusals;
 mod store;
 
