@@ -7,7 +7,7 @@ use super::{RECORDS, Row};
 use crate::event::{Severity, Table, Value};
 
 /// What column goes into which attributes, of both tables.
-const ATTRIBUTES: &[(&str, &[&str])] = &[
+pub(super) const ATTRIBUTES: &[(&str, &[&str])] = &[
     ("trace_id", &[own::TRACE_ID]),
     ("received_at", &[own::RECEIVED_AT]),
     ("error_type", &["exception.type"]),
@@ -21,7 +21,8 @@ const ATTRIBUTES: &[(&str, &[&str])] = &[
     ("source", &[own::SOURCE]),
 ];
 /// Flags, and whether one that is not set is worth writing.
-const FLAGS: &[(&str, &str, bool)] = &[("handled", own::HANDLED, true), ("text_truncated", own::TEXT_TRUNCATED, false)];
+pub(super) const FLAGS: &[(&str, &str, bool)] =
+    &[("handled", own::HANDLED, true), ("text_truncated", own::TEXT_TRUNCATED, false)];
 
 /// Appends an error.
 pub(super) fn error(row: &Row<'_>, out: &mut Vec<u8>) {

@@ -10,7 +10,7 @@ use crate::event::Value;
 
 /// What kind of number it is.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     /// A number of now, of which many make no sum.
     Gauge,
     /// An amount of now: a sum that rises and falls.
@@ -20,14 +20,14 @@ enum Kind {
 }
 
 /// One metric.
-struct Metric {
-    name: &'static str,
+pub(super) struct Metric {
+    pub(super) name: &'static str,
     unit: &'static str,
     kind: Kind,
     /// Which of the columns that say of what machine or container the sample is go with it.
     labels: &'static [(&'static str, &'static str)],
     /// Its points: the column, and the attribute that tells it from the others.
-    points: &'static [(&'static str, &'static [(&'static str, &'static str)])],
+    pub(super) points: &'static [(&'static str, &'static [(&'static str, &'static str)])],
 }
 
 /// CPU, memory, I/O and pressure are those of the machine, or of a container.
@@ -50,7 +50,7 @@ const fn metric(
 /// All of them. The names of OTel where they mean the same, else the column's. Those of the agent's process are ours
 /// although there are `process.*`: the resource is the sidecar, whose process they would be.
 #[rustfmt::skip]
-const METRICS: &[Metric] = &[
+pub(super) const METRICS: &[Metric] = &[
     metric("system.cpu.utilization", "1", Gauge, SCOPED, &[("cpu_percent", ALONE)]),
     metric("container.cpu.usage", "{cpu}", Gauge, SCOPED, &[("cpu_cores_used", ALONE)]),
     metric("openclaw_trace.cpu_limit_cores", "{cpu}", Gauge, SCOPED, &[("cpu_limit_cores", ALONE)]),

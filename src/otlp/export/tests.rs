@@ -388,6 +388,25 @@ fn a_sample_is_a_scope_of_metrics_with_the_numbers_of_its_columns() {
 }
 
 #[test]
+fn the_docs_say_what_goes_where() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/wire.md");
+    let wire = std::fs::read_to_string(path).unwrap();
+    let section = wire.split("\n## OTLP push\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let spans = span::ATTRIBUTES.iter().map(|(column, _, names)| (*column, names.to_vec()));
+    let logs = log::ATTRIBUTES.iter().map(|(column, names)| (*column, names.to_vec()));
+    let flags = log::FLAGS.iter().map(|(column, name, _)| (*column, vec![*name]));
+    let metrics = metric::METRICS.iter().flat_map(|metric| metric.points.iter().map(|(c, _)| (*c, vec![metric.name])));
+    let quoted = |line: &str, name: &str| line.contains(&format!("`{name}`"));
+    for (column, names) in spans.chain(logs).chain(flags).chain(metrics) {
+        let is_row = |line: &&str| {
+            let cells: Vec<&str> = line.split('|').collect();
+            cells.len() >= 4 && quoted(cells[1], column) && names.iter().all(|name| quoted(cells[2], name))
+        };
+        assert!(section.lines().any(|line| is_row(&line)), "docs/wire.md has no row of {column} with {names:?}");
+    }
+}
+
+#[test]
 fn every_number_of_a_sample_is_a_metric_but_what_is_made_of_others() {
     let event = crate::event::SystemMetric::default();
     let shown = format!("{event:?}");
