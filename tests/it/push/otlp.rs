@@ -1,6 +1,7 @@
 //! The push as OTLP: what goes where, and what answers mean.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use openclaw_trace::config::PushFormat;
@@ -16,8 +17,10 @@ use prost::Message;
 
 use super::Side;
 use super::store::Store;
-use crate::support::PATIENCE;
+use crate::support::dir::TempDir;
+use crate::support::sidecar::{NO_SAMPLES, Sidecar};
 use crate::support::sink::{Say, Seen, Sink};
+use crate::support::{PATIENCE, read_only};
 
 const IN_ORDER: [&str; 3] = ["/in/v1/traces?key=hush", "/in/v1/logs?key=hush", "/in/v1/metrics?key=hush"];
 
@@ -189,4 +192,63 @@ fn tables_that_are_not_wanted_are_not_asked_for() {
     }
     side.run_until_settled();
     assert_eq!(sink.seen().iter().map(path).collect::<Vec<_>>(), [IN_ORDER[0]]);
+}
+
+/// All rows of the tables that go from sidecar to sidecar, without what is each file's own.
+fn rows_of(db: &Path) -> Vec<String> {
+    let conn = read_only(db);
+    let mut rows = Vec::new();
+    for table in ["llm_traces", "error_events", "custom_events"] {
+        let mut statement = conn.prepare(&format!("SELECT * FROM {table} ORDER BY trace_id")).unwrap();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        let shown = statement.query_map([], |row| {
+            let compared = names.iter().filter(|name| !matches!(name.as_str(), "id" | "received_at"));
+            let cells = compared.map(|name| row.get::<_, rusqlite::types::Value>(&**name).map(|cell| (name, cell)));
+            Ok(format!("{table} {:?}", cells.collect::<Result<Vec<_>, _>>()?))
+        });
+        rows.extend(shown.unwrap().map(Result::unwrap));
+    }
+    rows
+}
+
+#[test]
+fn a_row_keeps_its_id_through_a_chain_of_sidecars_and_is_stored_once() {
+    let dir = TempDir::new("chain");
+    let (first_db, last_db) = (dir.join("first.db"), dir.join("last.db"));
+    let last = Sidecar::start(&last_db, &[NO_SAMPLES, ("TRACE_CAPTURE_TEXT", "all")]);
+    let push = |below: &str| {
+        let endpoint = format!("http://{}{below}", last.address());
+        let env = [("TRACE_PUSH_ENDPOINT", &*endpoint), ("TRACE_PUSH_FORMAT", "otlp"), ("TRACE_PUSH_INTERVAL", "1s")];
+        Sidecar::start(&first_db, &[&env[..], &[NO_SAMPLES, ("TRACE_CAPTURE_TEXT", "all")]].concat())
+    };
+    let first = push("/otlp");
+    let span = concat!(
+        r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s"}}]},"#,
+        r#""scopeSpans":[{"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","#,
+        r#""startTimeUnixNano":"1795000000123456789","endTimeUnixNano":"1795000000999999999","status":{"code":2,"#,
+        r#""message":"m"},"attributes":[{"key":"gen_ai.request.model","value":{"stringValue":"m"}}]}]}]}]}"#,
+    );
+    let native = r#"{"model":"m","provider":"p","input_tokens":9,"cost_usd":"0.000000000001","input":"prompt\n","unit":"turn",
+        "status":"cancelled","error_message":" why ","span_id":"b7ad6b7169203331","x":{"y":[1,2.5,{"z":"é"}]}}"#;
+    for (path, body, status) in [
+        ("/v1/traces", span, 200),
+        ("/v1/traces", native, 202),
+        ("/v1/errors", r#"{"message":"m","severity":"info","handled":false}"#, 202),
+        ("/v1/events", r#"{"name":"n","body":"b"}"#, 202),
+    ] {
+        let answer = first.client().post(path, "application/json", body.as_bytes()).unwrap();
+        assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(&answer.body));
+    }
+    // The span that failed is an error as well: told by the first, and not again by the last.
+    let all = |health: &serde_json::Value| health["events"]["stored"] == 5;
+    last.wait_health("the rows of the first", |_, health| all(health));
+    let rows = rows_of(&first_db);
+    assert_eq!((rows.len(), rows_of(&last_db)), (5, rows.clone()));
+    first.stop();
+    let again = push("");
+    let health = last.wait_health("the same rows again", |_, health| health["events"]["duplicate"] == 5);
+    assert!(all(&health), "{health}");
+    assert_eq!(rows_of(&last_db), rows);
+    again.stop();
+    last.stop();
 }
