@@ -18,12 +18,13 @@ use smol::io::{AsyncRead, AsyncWriteExt};
 
 use super::Server;
 use super::body::{Decoder, Piece};
+use super::bridge;
 use super::budget::{Charged, Hold};
 use super::fault::{Dialect, Fault};
 use super::head::{Expect, Framing, HEAD_BYTES_MAX, Head, Scan};
 use super::routes::{Takes, Way};
+use super::site::Site;
 use super::watch::{Cut, Watch};
-use super::{bridge, routes};
 use crate::exchange::{Method, Response};
 
 /// Bytes that are read past the end of what is certainly the body: enough for a small chunk or the
@@ -36,11 +37,11 @@ const HEAD_READ_BYTES: usize = HEAD_BYTES_MAX + 8;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A connection and what has arrived on it for the next request.
-pub(super) struct Conn<C> {
+pub(super) struct Conn<S> {
     stream: TcpStream,
     way: Way,
     watch: Rc<Watch>,
-    server: Rc<Server<C>>,
+    server: Rc<Server<S>>,
     pending: Vec<u8>,
 }
 
@@ -74,8 +75,8 @@ enum Unread {
     Gone,
 }
 
-impl<C> Conn<C> {
-    pub(super) fn new(stream: TcpStream, takes: Takes, watch: Rc<Watch>, server: Rc<Server<C>>) -> Conn<C> {
+impl<S: Site> Conn<S> {
+    pub(super) fn new(stream: TcpStream, takes: Takes, watch: Rc<Watch>, server: Rc<Server<S>>) -> Conn<S> {
         let is_loopback = stream.local_addr().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
         Conn { stream, way: Way { takes, is_loopback }, watch, server, pending: Vec::new() }
     }
@@ -135,7 +136,7 @@ impl<C> Conn<C> {
     async fn exchange(&mut self, head: Head) -> Next {
         let server = Rc::clone(&self.server);
         let mut decoder = Decoder::new(head.framing);
-        let admitted = match routes::admit(&server.app, &server.limits, &server.budget, self.way, &head) {
+        let admitted = match server.site.admit(&server.limits, &server.budget, self.way, &head) {
             Ok(admitted) => admitted,
             Err((fault, dialect)) => return self.answer_early(&head, decoder, fault.response(dialect), false).await,
         };
@@ -152,7 +153,7 @@ impl<C> Conn<C> {
                 return self.answer_last(Some(&head), fault.response(admitted.dialect), true).await;
             }
             Err(Unread::Gone) => {
-                server.app.stats.http.bodies_truncated.add(1);
+                server.site.stats().http.bodies_truncated.add(1);
                 return Next::Close;
             }
         };
@@ -163,7 +164,7 @@ impl<C> Conn<C> {
         let response = match Box::pin(bridge::request(&head, bytes)).await {
             Ok(request) => {
                 self.watch.arm(server.limits.answer);
-                let answer = routes::answer(&server.app, &server.limits, &server.budget, admitted, request, &mut hold);
+                let answer = server.site.answer(&server.limits, &server.budget, admitted, request, &mut hold);
                 let late = || Fault::new(503, "the store has not answered in time, send the same again later");
                 self.watch.bound(answer).await.unwrap_or_else(|_| late().response(admitted.dialect))
             }
@@ -299,10 +300,10 @@ impl<C> Conn<C> {
 
 /// Reads once, at most `most` bytes, through the buffer that all connections share, and gives them
 /// to `take`.
-async fn read<C, T>(
+async fn read<S, T>(
     stream: &mut TcpStream,
     watch: &Watch,
-    server: &Server<C>,
+    server: &Server<S>,
     most: usize,
     mut take: impl FnMut(&[u8]) -> T,
 ) -> Result<T, Lost> {

@@ -16,9 +16,12 @@ mod health;
 mod ingest;
 mod letters;
 mod limits;
+mod listen;
 mod metrics;
+mod pushes;
 mod routes;
 mod signal;
+mod site;
 mod summary;
 mod watch;
 
@@ -40,10 +43,13 @@ use smol::stream::{Stream, StreamExt};
 use smol::{LocalExecutor, Task};
 
 pub use self::limits::Limits;
+pub use self::listen::{addresses, listen};
+pub use self::pushes::{Pushes, TakesPushes, refusal, serve_pushes};
 pub use self::routes::Takes;
 
 use self::budget::Budget;
 use self::conn::Conn;
+use self::site::Site;
 use self::watch::Watch;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -91,12 +97,22 @@ pub async fn serve<C: 'static>(
     executor: Rc<LocalExecutor<'static>>,
     stop: Receiver<Infallible>,
 ) {
-    let budget = Budget::new(limits.bodies_bytes_max, limits.bodies_small_bytes, Arc::clone(&app.stats));
-    app.stats.http.connections_max.set(limits.connections_max as i64);
-    app.stats.http.body_bytes_max.set(limits.bodies_bytes_max as i64);
+    serve_site(doors, app, limits, executor, stop).await;
+}
+
+async fn serve_site<S: Site>(
+    doors: Vec<Door>,
+    site: Rc<S>,
+    limits: Limits,
+    executor: Rc<LocalExecutor<'static>>,
+    stop: Receiver<Infallible>,
+) {
+    let budget = Budget::new(limits.bodies_bytes_max, limits.bodies_small_bytes, Arc::clone(site.stats()));
+    site.stats().http.connections_max.set(limits.connections_max as i64);
+    site.stats().http.body_bytes_max.set(limits.bodies_bytes_max as i64);
     let scraped = Budget::apart(limits.scraped_bytes_max);
     let scratch = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
-    let server = Rc::new(Server { app, limits, budget, scraped, scratch, refusals: RefCell::default() });
+    let server = Rc::new(Server { site, limits, budget, scraped, scratch, refusals: RefCell::default() });
     let mut connections = Connections { server, executor, served: Vec::new(), turned_away: Vec::new() };
     accept_until(&stop, &doors, &mut connections).await;
     drop(doors);
@@ -107,8 +123,8 @@ pub async fn serve<C: 'static>(
 const SCRATCH_BYTES: usize = 64 << 10;
 
 /// What all connections share.
-struct Server<C> {
-    app: Rc<App<C>>,
+struct Server<S> {
+    site: Rc<S>,
     limits: Limits,
     budget: Rc<Budget>,
     /// Of what scrapers read at their own listeners.
@@ -117,14 +133,14 @@ struct Server<C> {
     refusals: RefCell<Repeats>,
 }
 
-impl<C> Server<C> {
+impl<S: Site> Server<S> {
     /// Counts an answer, and logs the first refusal and then one a minute: never what was sent.
     fn note_answer(&self, status: u16, path: &str) {
-        self.app.stats.http.count_answer(status);
+        self.site.stats().http.count_answer(status);
         if status < 400 {
             return;
         }
-        if let Some(count) = self.refusals.borrow_mut().again(1, self.app.clock.uptime()) {
+        if let Some(count) = self.refusals.borrow_mut().again(1, self.site.clock().uptime()) {
             log::warn!(status, path:% = redact(path), count; "a request was refused");
         }
     }
@@ -137,7 +153,7 @@ enum Happening {
     Arrival(io::Result<TcpStream>, Takes),
 }
 
-async fn accept_until<C: 'static>(stop: &Receiver<Infallible>, doors: &[Door], connections: &mut Connections<C>) {
+async fn accept_until<S: Site>(stop: &Receiver<Infallible>, doors: &[Door], connections: &mut Connections<S>) {
     let mut doors: Vec<_> = doors.iter().map(|door| (door.listener.incoming(), door.takes)).collect();
     let mut failures = Repeats::default();
     let mut sweep = Timer::never();
@@ -159,7 +175,7 @@ async fn accept_until<C: 'static>(stop: &Receiver<Infallible>, doors: &[Door], c
             Happening::Sweep => connections.sweep(),
             Happening::Arrival(Ok(stream), takes) => connections.take(stream, takes),
             Happening::Arrival(Err(error), _) => {
-                let uptime = connections.server.app.clock.uptime();
+                let uptime = connections.server.site.clock().uptime();
                 if let Some(count) = failures.again(1, uptime) {
                     log::warn!(error:% = error, count; "cannot accept connections");
                 }
@@ -188,8 +204,8 @@ async fn arrival(doors: &mut [(Incoming<'_>, Takes)]) -> Happening {
 }
 
 /// Every connection, so that none outlives the listener.
-struct Connections<C> {
-    server: Rc<Server<C>>,
+struct Connections<S> {
+    server: Rc<Server<S>>,
     executor: Rc<LocalExecutor<'static>>,
     served: Vec<Connection>,
     turned_away: Vec<Connection>,
@@ -206,11 +222,11 @@ fn scrapers(connections: &[Connection]) -> usize {
     connections.iter().filter(|connection| connection.takes == Takes::Metrics).count()
 }
 
-impl<C: 'static> Connections<C> {
+impl<S: Site> Connections<S> {
     fn take(&mut self, stream: TcpStream, takes: Takes) {
         self.reap();
         let limits = &self.server.limits;
-        let http = &self.server.app.stats.http;
+        let http = &self.server.site.stats().http;
         if let Err(error) = stream.set_nodelay(true) {
             log::debug!(error:% = error; "a connection ended before it was served");
             return;
@@ -223,7 +239,7 @@ impl<C: 'static> Connections<C> {
         if has_room(&self.served, limits.connections_max) {
             http.connections_total.add(1);
             http.connections.add(1);
-            let stats = Arc::clone(&self.server.app.stats);
+            let stats = Arc::clone(self.server.site.stats());
             let task = self.executor.spawn(async move {
                 conn.run().await;
                 stats.http.connections.add(-1);

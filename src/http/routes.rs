@@ -1,35 +1,41 @@
-//! Which request is let in, and who answers it: [`admit`] decides on the head alone, before a byte
-//! of the body is read; [`answer`] on the complete request.
+//! Which request to the sidecar is let in, on its head alone, before a byte of the body is read; and who answers the
+//! complete request. What other sites ask of a head as well is here too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::budget::{Budget, Hold};
 use super::fault::{Dialect, Fault};
 use super::head::{Expect, Framing, Head};
 use super::ingest;
 use super::limits::Limits;
+use super::site::Site;
 use super::{App, gzip, health, letters, metrics, signal, summary};
-use crate::config::is_localhost;
+use crate::clock::Clock;
+use crate::config::{Secret, is_localhost};
 use crate::event::Table;
 use crate::exchange::{Method, Request, Response, media_type};
 use crate::otlp::{Encoding, Signal};
+use crate::stats::Stats;
 
 /// What a request that was let in may send, and who answers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Admitted {
-    route: Route,
-    gzip: bool,
+pub(super) struct Admitted<R> {
+    /// What it asks for.
+    pub(super) route: R,
+    pub(super) gzip: bool,
     /// Without a `Content-Type` the body must look like JSON.
-    untyped: bool,
+    pub(super) untyped: bool,
     /// The most bytes of the body as it comes.
     pub(super) body_bytes_max: usize,
     /// How a refusal is written.
     pub(super) dialect: Dialect,
 }
 
+/// What of the sidecar's is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
+pub(super) enum Route {
     Page(Page),
     Native(Table),
     Otlp(Signal, Encoding),
@@ -72,7 +78,7 @@ enum Place {
 
 /// What is read, and has no body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Page {
+pub(super) enum Page {
     Health,
     Metrics,
     DebugStats,
@@ -89,98 +95,108 @@ const OPENAPI: &[u8] = include_bytes!("../../docs/openapi.json");
 /// Media types of native bodies. The last three are NDJSON, whose name was never settled.
 const NATIVE_TYPES: [&str; 4] = ["application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"];
 
-/// Decides on the head alone whether the request is let in.
-///
-/// # Errors
-/// It is not. Its body has not been read.
-pub(super) fn admit<C>(
-    app: &App<C>,
-    limits: &Limits,
-    budget: &Budget,
-    way: Way,
-    head: &Head,
-) -> Result<Admitted, Refused> {
-    let Way { takes, .. } = way;
-    let place = match takes {
-        Takes::Everything => place(head.path()),
-        Takes::Otlp => otlp_place(head.path()),
-        Takes::Metrics => metrics_place(head.path()),
-    };
-    let media = media_type(head.header("content-type").unwrap_or_default());
-    let dialect = dialect(takes, place, &media);
-    let refused = |fault| (fault, dialect);
-    check_hosts(head, way, &app.config.allowed_hosts).map_err(refused)?;
-    let place = place.ok_or_else(|| refused(Fault::new(404, "there is nothing at this path")))?;
-    check_method(head.method, place).map_err(refused)?;
-    let is_open = place == Place::Page(Page::Health) || takes == Takes::Metrics;
-    if !is_open && !is_authorized(head, app) {
-        return Err(refused(Fault::new(401, "expected the Authorization header \"Bearer <TRACE_TOKEN>\"")));
+impl<C: 'static> Site for App<C> {
+    type Route = Route;
+
+    fn stats(&self) -> &Arc<Stats> {
+        &self.stats
     }
-    if head.expect == Expect::Unknown {
-        return Err(refused(Fault::new(417, "the only expectation that is met is 100-continue")));
+
+    fn clock(&self) -> &Clock {
+        &self.clock
     }
-    let route = route(place, &media).map_err(refused)?;
-    let gzip = is_gzip(head).map_err(refused)?;
-    let body_bytes_max = match route {
-        Route::Page(_) => 0,
-        Route::Native(_) | Route::RetryLetters => limits.native_bytes_max,
-        Route::Otlp(..) | Route::Traces => limits.otlp_bytes_max,
-    };
-    if let Framing::Fixed(length) = head.framing {
-        if length > body_bytes_max as u64 {
-            let message = format!("a body may have {body_bytes_max} bytes here, this one has {length}");
-            return Err(refused(Fault::new(413, message)));
+
+    fn admit(&self, limits: &Limits, budget: &Budget, way: Way, head: &Head) -> Result<Admitted<Route>, Refused> {
+        let Way { takes, .. } = way;
+        let place = match takes {
+            Takes::Everything => place(head.path()),
+            Takes::Otlp => otlp_place(head.path()),
+            Takes::Metrics => metrics_place(head.path()),
+        };
+        let media = media_type(head.header("content-type").unwrap_or_default());
+        let dialect = dialect(takes, place, &media);
+        let refused = |fault| (fault, dialect);
+        check_hosts(head, way, &self.config.allowed_hosts).map_err(refused)?;
+        let place = place.ok_or_else(|| refused(nothing_here()))?;
+        check_method(head.method, matches!(place, Place::Page(_))).map_err(refused)?;
+        let is_open = place == Place::Page(Page::Health) || takes == Takes::Metrics;
+        if !is_open {
+            check_token(head, self.config.token.as_ref()).map_err(refused)?;
         }
-        budget.check_room(length as usize).map_err(|full| refused(full.into()))?;
+        check_expectation(head).map_err(refused)?;
+        let route = route(place, &media).map_err(refused)?;
+        let gzip = is_gzip(head).map_err(refused)?;
+        let body_bytes_max = match route {
+            Route::Page(_) => 0,
+            Route::Native(_) | Route::RetryLetters => limits.native_bytes_max,
+            Route::Otlp(..) | Route::Traces => limits.otlp_bytes_max,
+        };
+        check_length(head, body_bytes_max, budget).map_err(refused)?;
+        Ok(Admitted { route, gzip, untyped: media.is_empty(), body_bytes_max, dialect })
     }
-    Ok(Admitted { route, gzip, untyped: media.is_empty(), body_bytes_max, dialect })
+
+    async fn answer(
+        &self,
+        limits: &Limits,
+        budget: &Rc<Budget>,
+        admitted: Admitted<Route>,
+        mut request: Request,
+        hold: &mut Hold,
+    ) -> Response {
+        let wire_bytes = request.body.len();
+        if !matches!(admitted.route, Route::Page(_))
+            && let Err(refusal) = unpack(limits, budget, admitted, &mut request, hold).await
+        {
+            return refusal;
+        }
+        match admitted.route {
+            Route::Page(Page::Health) => health::answer(self, limits, budget),
+            Route::Page(Page::Metrics) => metrics::metrics(self, limits, budget, hold),
+            Route::Page(Page::DebugStats) => metrics::stats(self, limits, budget, hold),
+            Route::Page(Page::OpenApi) => match hold.resize(OPENAPI.len()) {
+                Ok(()) => Response::json(200, OPENAPI.to_vec()),
+                Err(full) => Fault::from(full).response(Dialect::Native),
+            },
+            Route::Page(Page::Summary) => summary::answer(self, &request, hold).await,
+            Route::Otlp(signal, Encoding::Json) if signal::is_of_another(&request.body, signal) => {
+                ingest::wrong_signal(self, signal)
+            }
+            Route::Otlp(signal, encoding) => ingest::otlp(self, limits, signal, encoding, request.body, hold).await,
+            Route::Native(table) => ingest::native(self, limits, table, request, hold).await,
+            Route::RetryLetters => letters::retry(self, limits, request, hold).await,
+            Route::Traces if crate::otlp::looks_like_otlp_json(&request.body) => {
+                ingest::otlp(self, limits, Signal::Traces, Encoding::Json, request.body, hold).await
+            }
+            Route::Traces if wire_bytes > limits.native_bytes_max => {
+                Fault::from(super::budget::Full::Body).response(Dialect::Native)
+            }
+            Route::Traces => ingest::native(self, limits, Table::LlmTraces, request, hold).await,
+        }
+    }
 }
 
-/// Answers a complete request. `hold` counts its body, and afterwards what the answer needs: keep it
-/// until that is written.
-pub(super) async fn answer<C>(
-    app: &App<C>,
+/// Inflates a body that came compressed, and looks at one whose type nobody told.
+///
+/// # Errors
+/// The answer to a body that is not what it should be, or for which there is no room.
+pub(super) async fn unpack<R>(
     limits: &Limits,
     budget: &Rc<Budget>,
-    admitted: Admitted,
-    mut request: Request,
+    admitted: Admitted<R>,
+    request: &mut Request,
     hold: &mut Hold,
-) -> Response {
-    let wire_bytes = request.body.len();
-    let has_body = !matches!(admitted.route, Route::Page(_));
-    if admitted.gzip && has_body {
+) -> Result<(), Response> {
+    if admitted.gzip {
         match gzip::inflate(&request.body, budget, limits.inflated_bytes_max).await {
             Ok(inflated) => (request.body, *hold) = inflated.into_parts(),
-            Err(fault) => return fault.response(admitted.dialect),
+            Err(fault) => return Err(fault.response(admitted.dialect)),
         }
     }
-    if admitted.untyped && !looks_like_json(&request.body) && has_body {
+    if admitted.untyped && !looks_like_json(&request.body) {
         let dialect = if admitted.dialect == Dialect::Native { Dialect::Native } else { Dialect::Plain };
-        return unsupported(dialect, "").response(dialect);
+        return Err(unsupported(dialect, "").response(dialect));
     }
-    match admitted.route {
-        Route::Page(Page::Health) => health::answer(app, limits, budget),
-        Route::Page(Page::Metrics) => metrics::metrics(app, limits, budget, hold),
-        Route::Page(Page::DebugStats) => metrics::stats(app, limits, budget, hold),
-        Route::Page(Page::OpenApi) => match hold.resize(OPENAPI.len()) {
-            Ok(()) => Response::json(200, OPENAPI.to_vec()),
-            Err(full) => Fault::from(full).response(Dialect::Native),
-        },
-        Route::Page(Page::Summary) => summary::answer(app, &request, hold).await,
-        Route::Otlp(signal, Encoding::Json) if signal::is_of_another(&request.body, signal) => {
-            ingest::wrong_signal(app, signal)
-        }
-        Route::Otlp(signal, encoding) => ingest::otlp(app, limits, signal, encoding, request.body, hold).await,
-        Route::Native(table) => ingest::native(app, limits, table, request, hold).await,
-        Route::RetryLetters => letters::retry(app, limits, request, hold).await,
-        Route::Traces if crate::otlp::looks_like_otlp_json(&request.body) => {
-            ingest::otlp(app, limits, Signal::Traces, Encoding::Json, request.body, hold).await
-        }
-        Route::Traces if wire_bytes > limits.native_bytes_max => {
-            Fault::from(super::budget::Full::Body).response(Dialect::Native)
-        }
-        Route::Traces => ingest::native(app, limits, Table::LlmTraces, request, hold).await,
-    }
+    Ok(())
 }
 
 fn place(path: &str) -> Option<Place> {
@@ -191,9 +207,9 @@ fn place(path: &str) -> Option<Place> {
         "/openapi.json" => Place::Page(Page::OpenApi),
         "/v1/summary" => Place::Page(Page::Summary),
         "/v1/traces" => Place::Traces,
+        "/v1/dead-letters/retry" => Place::RetryLetters,
         "/v1/events" => Place::Native(Table::CustomEvents),
         "/v1/errors" => Place::Native(Table::ErrorEvents),
-        "/v1/dead-letters/retry" => Place::RetryLetters,
         "/v1/logs" | "/otlp/v1/logs" => Place::Otlp(Signal::Logs),
         "/v1/metrics" | "/otlp/v1/metrics" => Place::Otlp(Signal::Metrics),
         "/otlp/v1/traces" => Place::Otlp(Signal::Traces),
@@ -244,19 +260,19 @@ fn route(place: Place, media: &str) -> Result<Route, Fault> {
     match (place, otlp_encoding(media)) {
         (Place::Page(page), _) => Ok(Route::Page(page)),
         (Place::Native(table), _) if native => Ok(Route::Native(table)),
-        (Place::RetryLetters, _) if media.is_empty() || media == "application/json" => Ok(Route::RetryLetters),
         (Place::Traces, Some(Encoding::Protobuf)) => Ok(Route::Otlp(Signal::Traces, Encoding::Protobuf)),
         (Place::Traces, _) if native => Ok(Route::Traces),
         (Place::Otlp(signal), Some(encoding)) => Ok(Route::Otlp(signal, encoding)),
         (Place::Otlp(signal), None) if media.is_empty() => Ok(Route::Otlp(signal, Encoding::Json)),
         (Place::Otlp(_), None) => Err(unsupported(Dialect::Plain, media)),
+        (Place::RetryLetters, _) if media.is_empty() || media == "application/json" => Ok(Route::RetryLetters),
         (Place::Traces | Place::Native(_) | Place::RetryLetters, _) => Err(unsupported(Dialect::Native, media)),
     }
 }
 
 /// Says what was expected and what came: `media`, or nothing. To OTLP clients it is said in the words
 /// of the OpenTelemetry Collector, which they know.
-fn unsupported(dialect: Dialect, media: &str) -> Fault {
+pub(super) fn unsupported(dialect: Dialect, media: &str) -> Fault {
     /// Longer than the name of any media type that is in use.
     const SHOWN_MAX: usize = 64;
     match dialect {
@@ -273,17 +289,38 @@ fn unsupported(dialect: Dialect, media: &str) -> Fault {
     }
 }
 
-fn check_method(method: Method, place: Place) -> Result<(), Fault> {
-    let (allow, message) = match (place, method) {
-        (Place::Page(_), Method::Get | Method::Head) => return Ok(()),
-        (Place::Page(_), _) => ("GET, HEAD", "method not allowed, supported: [GET, HEAD]"),
-        (_, Method::Post) => return Ok(()),
-        _ => ("POST", "method not allowed, supported: [POST]"),
+pub(super) fn check_method(method: Method, is_page: bool) -> Result<(), Fault> {
+    let (allow, message) = match (is_page, method) {
+        (true, Method::Get | Method::Head) => return Ok(()),
+        (true, _) => ("GET, HEAD", "method not allowed, supported: [GET, HEAD]"),
+        (false, Method::Post) => return Ok(()),
+        (false, _) => ("POST", "method not allowed, supported: [POST]"),
     };
     Err(Fault { allow: Some(allow), ..Fault::new(405, message) })
 }
 
-fn is_gzip(head: &Head) -> Result<bool, Fault> {
+pub(super) fn check_expectation(head: &Head) -> Result<(), Fault> {
+    match head.expect {
+        Expect::Unknown => Err(Fault::new(417, "the only expectation that is met is 100-continue")),
+        Expect::Nothing | Expect::Continue => Ok(()),
+    }
+}
+
+/// Refuses a body by what its client says of its length.
+pub(super) fn check_length(head: &Head, body_bytes_max: usize, budget: &Budget) -> Result<(), Fault> {
+    let Framing::Fixed(length) = head.framing else { return Ok(()) };
+    if length > body_bytes_max as u64 {
+        let message = format!("a body may have {body_bytes_max} bytes here, this one has {length}");
+        return Err(Fault::new(413, message));
+    }
+    Ok(budget.check_room(length as usize)?)
+}
+
+pub(super) fn nothing_here() -> Fault {
+    Fault::new(404, "there is nothing at this path")
+}
+
+pub(super) fn is_gzip(head: &Head) -> Result<bool, Fault> {
     let encoding = head.header("content-encoding").unwrap_or_default();
     match encoding.to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(false),
@@ -296,12 +333,16 @@ fn looks_like_json(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-fn is_authorized<C>(head: &Head, app: &App<C>) -> bool {
+pub(super) fn check_token(head: &Head, token: Option<&Secret>) -> Result<(), Fault> {
     const SCHEME: &str = "bearer ";
-    let Some(token) = &app.config.token else { return true };
+    let Some(token) = token else { return Ok(()) };
     let sent = head.header("authorization").unwrap_or_default();
     let (scheme, sent) = sent.split_at_checked(SCHEME.len()).unwrap_or_default();
-    scheme.eq_ignore_ascii_case(SCHEME) && equal_in_constant_time(sent.trim().as_bytes(), token.reveal().as_bytes())
+    let is_right = equal_in_constant_time(sent.trim().as_bytes(), token.reveal().as_bytes());
+    if scheme.eq_ignore_ascii_case(SCHEME) && is_right {
+        return Ok(());
+    }
+    Err(Fault::new(401, "expected the Authorization header \"Bearer <TRACE_TOKEN>\""))
 }
 
 /// Takes as long for a token that is nearly right as for one that is all wrong.
@@ -312,7 +353,7 @@ fn equal_in_constant_time(sent: &[u8], token: &[u8]) -> bool {
 
 /// A web page must not reach us through its visitor's browser, neither under its own name (its DNS
 /// may point here) nor from its own origin.
-fn check_hosts(head: &Head, way: Way, allowed: &[String]) -> Result<(), Fault> {
+pub(super) fn check_hosts(head: &Head, way: Way, allowed: &[String]) -> Result<(), Fault> {
     let scrapes = way.takes == Takes::Metrics;
     if scrapes && head.header("origin").is_some() {
         return Err(Fault::new(403, "no page in a browser is answered here, and this request has an Origin"));

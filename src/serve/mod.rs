@@ -7,8 +7,6 @@ mod asked;
 mod budget;
 mod watchdog;
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,17 +14,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
-use async_net::TcpListener;
 use smol::LocalExecutor;
 use smol::channel::Receiver;
 use smol::future::FutureExt;
 
 use crate::clock::Clock;
 use crate::collect::{self, Agent, ChildPid, Collector, Sources};
-use crate::config::{Ack, AgentProcess, Config, is_localhost, masked_url};
+use crate::config::{Ack, AgentProcess, Config, masked_url};
 use crate::event::PicoUsd;
 use crate::follow;
-use crate::http::{self, App, Door, Takes};
+use crate::http::{self, App, Door, Takes, addresses, listen};
 use crate::logging;
 use crate::notify::Notify;
 use crate::push::Pusher;
@@ -98,11 +95,11 @@ fn start(config: Config, version: &'static str, surroundings: Surroundings) -> R
     for addr in &addresses {
         log::info!(addr:%; "listening");
     }
-    let otlp_addresses = self::addresses(&otlp_listeners)?;
+    let otlp_addresses = http::addresses(&otlp_listeners)?;
     for addr in &otlp_addresses {
         log::info!(addr:%; "listening for OTLP alone");
     }
-    for addr in self::addresses(&metrics_listeners)? {
+    for addr in http::addresses(&metrics_listeners)? {
         log::info!(addr:%; "listening for scrapers alone");
     }
     let door = |takes| move |listener| Door { listener, takes };
@@ -367,47 +364,5 @@ fn store_options(config: &Config) -> Options {
             .as_ref()
             .map(|push| Remote { destination: push.destination(), tables: push.tables.clone() }),
         acknowledged_early: config.ack == Ack::Queued,
-    }
-}
-
-/// Opens every place that `variable` has named.
-fn listen<'a>(places: impl Iterator<Item = (&'a str, u16)>, variable: &str) -> io::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for (host, port) in places {
-        let failed = |error: io::Error| {
-            let in_use = error.kind() == io::ErrorKind::AddrInUse;
-            let hint = if in_use { format!("; set {variable} to a free port") } else { String::new() };
-            io::Error::new(error.kind(), format!("cannot listen on {host} port {port}: {error}{hint}"))
-        };
-        for addr in resolve(host, port).map_err(failed)? {
-            listeners.push(smol::block_on(TcpListener::bind(addr)).map_err(failed)?);
-        }
-    }
-    Ok(listeners)
-}
-
-fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
-    listeners.iter().map(TcpListener::local_addr).collect()
-}
-
-/// Once, at the start: nothing waits for the executor yet. `localhost` is not asked for: it needs no token, so it must not
-/// become an address that other machines reach.
-fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if is_localhost(host) {
-        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into()]);
-    }
-    Ok((host, port).to_socket_addrs()?.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn localhost_is_one_address_of_this_machine() {
-        for name in ["localhost", "LocalHost", "localhost."] {
-            assert_eq!(resolve(name, 7).unwrap(), ["127.0.0.1:7".parse().unwrap()], "{name}");
-        }
-        assert_eq!(resolve("::1", 7).unwrap(), ["[::1]:7".parse().unwrap()]);
     }
 }
