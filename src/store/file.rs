@@ -333,7 +333,7 @@ pub fn make_directory(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Makes the file, for nobody but us to read.
-fn make_private(path: &Path) -> io::Result<()> {
+pub fn make_private(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     let mode = file.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {

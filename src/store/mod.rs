@@ -22,6 +22,7 @@ mod plans;
 mod prune;
 mod queries;
 mod reader;
+mod received;
 mod rollup;
 mod summary;
 mod volume;
@@ -35,4 +36,5 @@ pub use letters::{DeadLetters, Letter, ReviveError, WriteLetter, letters, rows_o
 pub use look::{LookError, look};
 pub use queries::{Queries, QueryError};
 pub use reader::{EachRow, ReadError, Reader};
+pub use received::{NotTaken, ReceivedFile, Total, Totals};
 pub use writer::{Command, Ended, Writer};

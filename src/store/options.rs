@@ -19,6 +19,12 @@ const READER_CACHE_KIB: i64 = 256;
 const WAL_KEPT_BYTES: i64 = 1 << 20;
 /// Marks a file as ours: "octr".
 const APPLICATION_ID: i64 = 0x6f63_7472;
+/// Marks the file of a receiver: "ocrv".
+const RECEIVED_ID: i64 = 0x6f63_7276;
+/// As [`BUSY_TIMEOUT`]: who pushes is told that it is busy long before it gives up.
+const RECEIVED_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Page cache of a receiver in KiB: ids come in no order, and their index is larger than any cache.
+const RECEIVED_CACHE_KIB: i64 = 8 << 10;
 
 /// A pragma that did not take.
 #[derive(Debug, thiserror::Error)]
@@ -100,10 +106,19 @@ pub enum Whose {
 
 /// Looks whose database this is, without writing to it.
 pub fn whose(conn: &Connection) -> rusqlite::Result<Whose> {
+    whose_by(conn, APPLICATION_ID)
+}
+
+/// The same for the file of a receiver.
+pub fn whose_received(conn: &Connection) -> rusqlite::Result<Whose> {
+    whose_by(conn, RECEIVED_ID)
+}
+
+fn whose_by(conn: &Connection, ours: i64) -> rusqlite::Result<Whose> {
     let id: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let things: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(match (id, things) {
-        (APPLICATION_ID, _) => Whose::Ours,
+        (id, _) if id == ours => Whose::Ours,
         (_, 0) => Whose::Nobodys,
         _ => Whose::SomebodyElses,
     })
@@ -112,6 +127,23 @@ pub fn whose(conn: &Connection) -> rusqlite::Result<Whose> {
 /// Marks the file as ours, inside the transaction that makes the schema.
 pub fn mark_ours(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "application_id", APPLICATION_ID)
+}
+
+/// Marks the file as a receiver's, inside the transaction that makes the schema.
+pub fn mark_received(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "application_id", RECEIVED_ID)
+}
+
+/// Sets up the connection of a receiver. Its checkpoints are SQLite's own: nobody prunes the file, and who pushes can wait.
+pub fn prepare_received(conn: &Connection) -> Result<(), PragmaError> {
+    conn.busy_timeout(RECEIVED_BUSY_TIMEOUT)?;
+    set(conn, "journal_mode", Value::Text("wal".to_owned()))?;
+    set(conn, "synchronous", Value::Integer(2))?;
+    set(conn, "cache_size", Value::Integer(-RECEIVED_CACHE_KIB))?;
+    set(conn, "journal_size_limit", Value::Integer(WAL_KEPT_BYTES))?;
+    set(conn, "temp_store", Value::Integer(2))?;
+    set(conn, "trusted_schema", Value::Integer(0))?;
+    Ok(())
 }
 
 /// Sets a pragma and reads it back: SQLite ignores what it does not like.
