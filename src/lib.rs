@@ -12,7 +12,8 @@
 //! Events flow to the right; requests to change the database flow to the one writer; nothing flows
 //! back. Bytes become an [`event::Event`] in `wire` or `otlp`, and past that border nothing checks
 //! again. `serve` starts all of it and stops it in order. `run` is another process: it starts the agent and `serve`,
-//! and keeps the one going when the other does not.
+//! and keeps the one going when the other does not. `receive` is the
+//! other end of a push: the reference of what a remote does.
 //!
 //! A module may use those of the lines above its own, and none of its own line (`tests/it/tidy.rs`
 //! holds us to it):
@@ -26,7 +27,8 @@
 //! | 4 | `queue` `wire` `otlp` |
 //! | 5 | `store` |
 //! | 6 | `http` `collect` `push` `follow` |
-//! | 7 | `serve` `run` `cmd` |
+//! | 7 | `receive` |
+//! | 8 | `serve` `run` `cmd` |
 
 pub mod client;
 pub mod clock;
@@ -48,6 +50,7 @@ pub mod otlp;
 pub mod price;
 pub mod push;
 pub mod queue;
+pub mod receive;
 pub mod redact;
 pub mod run;
 pub mod serve;

@@ -12,7 +12,7 @@ use openclaw_trace::clock::Clock;
 use openclaw_trace::cmd::{backup, check, dead_letters, health, help, report};
 use openclaw_trace::config::{Config, Faults, LogFormat, Surroundings};
 use openclaw_trace::notify::Notify;
-use openclaw_trace::{logging, malloc, run, serve, shutdown};
+use openclaw_trace::{logging, malloc, receive, run, serve, shutdown};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// sysexits.h: the command was used wrongly.
@@ -26,9 +26,16 @@ enum Command {
     Check,
     Health { url: Option<String> },
     Backup { file: Option<PathBuf> },
+    Receive(Receive),
     Report(report::Call),
     DeadLetters(dead_letters::Call),
     Print(String),
+}
+
+#[derive(Default)]
+struct Receive {
+    #[cfg(feature = "faults")]
+    faults: receive::Faults,
 }
 
 fn main() -> ExitCode {
@@ -62,6 +69,7 @@ fn main() -> ExitCode {
                 Err(dead_letters::Failure::Failed(text)) => complain(&text, 1),
             })
         }
+        Ok(Command::Receive(call)) => with(config_of(Config::of_receiver), |config| receive(&config, call)),
         Ok(Command::Backup { file: None }) => complain("backup: missing FILE\nSee openclaw-trace --help.", EX_USAGE),
         Ok(Command::Health { url: None }) => with_config(|config| answer(health::ask_own(&config))),
     }
@@ -91,6 +99,12 @@ fn arguments() -> Result<Command, lexopt::Error> {
             (Arg::Value(value), None) if value == "backup" => Command::Backup { file: None },
             (Arg::Value(value), Some(Command::Backup { file: None })) => {
                 Command::Backup { file: Some(PathBuf::from(value)) }
+            }
+            (Arg::Value(value), None) if value == "receive" => Command::Receive(Receive::default()),
+            #[cfg(feature = "faults")]
+            (Arg::Long("fail"), Some(Command::Receive(_))) => {
+                let faults = receive::Faults::parse(&parser.value()?.string()?)?;
+                Command::Receive(Receive { faults })
             }
             (arg, _) => return Err(arg.unexpected()),
         });
@@ -154,7 +168,7 @@ fn agents_command(mut command: Vec<OsString>) -> Result<Command, lexopt::Error> 
     Ok(Command::Run { command })
 }
 
-fn config() -> Result<Config, Faults> {
+fn config_of(read: impl FnOnce(&Surroundings<'_>) -> Result<Config, Faults>) -> Result<Config, Faults> {
     let surroundings = Surroundings {
         vars: std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -162,7 +176,11 @@ fn config() -> Result<Config, Faults> {
         read_file: &|path: &Path| std::fs::read_to_string(path),
         is_dir: &|path: &Path| path.is_dir(),
     };
-    Config::from_vars(&surroundings)
+    read(&surroundings)
+}
+
+fn config() -> Result<Config, Faults> {
+    config_of(Config::from_vars)
 }
 
 fn log_faults(faults: &Faults) {
@@ -171,7 +189,11 @@ fn log_faults(faults: &Faults) {
 }
 
 fn with_config(then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    match config() {
+    with(config(), then)
+}
+
+fn with(config: Result<Config, Faults>, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match config {
         Ok(config) => then(config),
         Err(faults) => {
             log_faults(&faults);
@@ -196,6 +218,19 @@ fn serve(config: Config, supervised: bool) -> ExitCode {
         None
     };
     ExitCode::from(serve::serve(config, VERSION, serve::Surroundings { notify: notify(), run }))
+}
+
+fn receive(config: &Config, call: Receive) -> ExitCode {
+    let Receive {
+        #[cfg(feature = "faults")]
+        faults,
+    } = call;
+    let options = receive::Options {
+        #[cfg(feature = "faults")]
+        faults,
+        ..receive::Options::of(config)
+    };
+    ExitCode::from(receive::receive(config, options, &notify()))
 }
 
 fn run(command: Vec<OsString>) -> ExitCode {

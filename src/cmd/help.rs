@@ -24,6 +24,11 @@ pub const COMMANDS: &[(&str, &str)] = &[
          of JSON each; `retry [--all | ID...] [URL]` asks a running sidecar to send them again",
     ),
     ("backup FILE", "copy the database to a new file, while a sidecar runs or not"),
+    (
+        "receive",
+        "take what sidecars push, each row once, until SIGTERM or SIGINT: on port 9095, in openclaw-receive.db, \
+         where TRACE_PORT and TRACE_DB_PATH do not say otherwise",
+    ),
 ];
 
 /// Column at which descriptions start.

@@ -425,7 +425,15 @@ impl Config {
     /// # Errors
     /// Every fault there is, not only the first.
     pub fn from_vars(surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
-        reading::read(surroundings)
+        reading::read(surroundings, reading::SIDECAR)
+    }
+
+    /// The same for `receive`, whose port and file have other defaults.
+    ///
+    /// # Errors
+    /// As [`Config::from_vars`].
+    pub fn of_receiver(surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
+        reading::read(surroundings, reading::RECEIVER)
     }
 }
 

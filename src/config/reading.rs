@@ -17,8 +17,8 @@ use crate::event::{PicoUsd, Table};
 use crate::price::Prices;
 
 /// Reads and checks all variables.
-pub fn read(surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
-    let mut read = Reading { from: surroundings, faults: Vec::new() };
+pub fn read(surroundings: &Surroundings<'_>, defaults: Defaults) -> Result<Config, Faults> {
+    let mut read = Reading { from: surroundings, defaults, faults: Vec::new() };
     let config = read.config();
     read.refuse_likely_misspellings();
     match config {
@@ -41,15 +41,27 @@ const PID_MAX: u32 = 4_194_304;
 const PROCESS_NAME_BYTES_MAX: usize = 64;
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
 
+/// What differs between the two that listen, so that both can run on one machine without a word.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    port: u64,
+    db_name: &'static str,
+}
+
+pub const SIDECAR: Defaults = Defaults { port: 9090, db_name: "openclaw-trace.db" };
+pub const RECEIVER: Defaults = Defaults { port: 9095, db_name: "openclaw-receive.db" };
+
 struct Reading<'a> {
     from: &'a Surroundings<'a>,
+    defaults: Defaults,
     faults: Vec<String>,
 }
 
 impl Reading<'_> {
     /// `None` only when a fault was noted.
     fn config(&mut self) -> Option<Config> {
-        let port = self.number("TRACE_PORT", 9090, 0, 65_535, "a port from 1 to 65535, or 0 for any free one");
+        let port =
+            self.number("TRACE_PORT", self.defaults.port, 0, 65_535, "a port from 1 to 65535, or 0 for any free one");
         let otlp_port = self.otlp_port(port);
         let metrics_bind = self.metrics_bind(port, otlp_port);
         let token = self.secret("TRACE_TOKEN");
@@ -269,7 +281,7 @@ impl Reading<'_> {
             return Some(PathBuf::from(path));
         }
         if (self.from.is_dir)(Path::new("/data")) {
-            return Some(PathBuf::from("/data/openclaw-trace.db"));
+            return Some(Path::new("/data").join(self.defaults.db_name));
         }
         let state = self.value("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let state = state.or_else(|| self.value("HOME").map(|home| Path::new(&home).join(".local/state")));
@@ -280,7 +292,7 @@ impl Reading<'_> {
                     .to_owned(),
             );
         }
-        Some(state?.join("openclaw-trace/openclaw-trace.db"))
+        Some(state?.join("openclaw-trace").join(self.defaults.db_name))
     }
 
     fn push(&mut self) -> Option<PushConfig> {

@@ -26,6 +26,7 @@ const LAYERS: &[&[&str]] = &[
     &["queue", "wire", "otlp"],
     &["store"],
     &["http", "collect", "push", "follow"],
+    &["receive"],
     &["serve", "run", "cmd"],
 ];
 
