@@ -36,6 +36,20 @@ fn nothing_set_gives_the_defaults_that_the_table_names() {
 }
 
 #[test]
+fn a_receiver_has_a_port_and_a_file_of_its_own_and_obeys_the_same_variables() {
+    let read = |vars: &[(&str, &str)]| {
+        let vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let no_file = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let is_dir = |path: &Path| path == Path::new("/data");
+        let config = Config::of_receiver(&Surroundings { vars, read_file: &no_file, is_dir: &is_dir })?;
+        Ok::<_, Faults>((config.port, config.db_path))
+    };
+    assert_eq!(read(&[]).unwrap(), (9095, "/data/openclaw-receive.db".into()));
+    assert_eq!(read(&[("TRACE_PORT", "9"), ("TRACE_DB_PATH", "/x.db")]).unwrap(), (9, "/x.db".into()));
+    assert_eq!(read(&[("TRACE_BIND", "::"), ("TRACE_PROT", "1")]).unwrap_err().0.len(), 2);
+}
+
+#[test]
 fn every_fault_is_reported_at_once() {
     let faults = faults(&[
         ("TRACE_PORT", "90900"),

@@ -18,6 +18,7 @@ mod otlp_differential;
 mod otlp_port;
 mod prices;
 mod push;
+mod receive;
 mod redaction;
 mod replay;
 mod retention;

@@ -3,7 +3,7 @@
 //! what the code does.
 
 mod clickhouse;
-mod docs;
+pub mod docs;
 mod examples;
 mod fly;
 mod metrics;
@@ -124,6 +124,21 @@ fn no_task_is_let_go_and_no_file_is_too_long() {
     for path in files_below(&root().join("src"), "rs") {
         let lines = fs::read_to_string(&path).unwrap().lines().count();
         assert!(lines <= FILE_LINES_MAX, "{}: {lines} lines, split it by data", path.display());
+    }
+}
+
+#[test]
+fn what_goes_wrong_on_demand_is_in_no_release() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let features = manifest.split_once("[features]\n").unwrap().1.split_once("\n[").unwrap().0;
+    let features: Vec<&str> = features.lines().filter(|line| line.contains('=')).collect();
+    assert_eq!(features, ["faults = []"], "no feature is on by itself");
+    let builds = [".ci/run", ".ci/nix", "nix/package.nix", "nix/packages.nix", "images/fly/Dockerfile", "README.md"];
+    for path in builds {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        for word in ["--features", "--all-features", "buildFeatures", "cargoBuildFeatures"] {
+            assert!(!text.contains(word), "{path}: {word}");
+        }
     }
 }
 
