@@ -1,11 +1,13 @@
 //! What goes wrong between a receiver and those who push, on demand: for tests of those who push, and in no release.
 //!
 //! The faults stand before the receiver as a proxy would: they read a request whole, hand it on or not, and hand its answer
-//! back or not. So the receiver behind them is the one that everybody has. A client must tell the length of its body.
+//! back or not. So the receiver behind them is the one that everybody has. A client must tell the length of its body, and may
+//! compress it for every fault but `later`.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -63,17 +65,20 @@ impl Faults {
         !self.0.is_empty()
     }
 
-    /// Listens where the receiver should, and hands on to where it is. Returns where clients find us.
-    pub(super) fn stand_before(&self, inner: Vec<SocketAddr>, options: &Options) -> io::Result<Vec<SocketAddr>> {
-        let Some(to) = inner.first().copied().filter(|_| self.any()) else { return Ok(inner) };
+    /// Listens where the receiver should, and hands on to where it is.
+    pub(super) fn stand_before(&self, inner: &[SocketAddr], options: &Options) -> io::Result<Standing> {
+        let mut standing = Standing::default();
+        let Some(to) = inner.first().copied().filter(|_| self.any()) else { return Ok(standing) };
         let faults = Arc::new(Mutex::new(self.clone()));
-        let mut addresses = Vec::new();
         for host in &options.bind {
             let listener = TcpListener::bind((host.as_str(), options.port))?;
-            addresses.push(listener.local_addr()?);
-            let faults = Arc::clone(&faults);
+            standing.addresses.push(listener.local_addr()?);
+            let (faults, over) = (Arc::clone(&faults), Arc::clone(&standing.over));
             thread::Builder::new().name("faults".to_owned()).spawn(move || {
                 for client in listener.incoming().map_while(Result::ok) {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
                     let faults = Arc::clone(&faults);
                     let served = thread::Builder::new().spawn(move || {
                         if let Err(error) = serve(&client, to, &faults) {
@@ -86,7 +91,7 @@ impl Faults {
                 }
             })?;
         }
-        Ok(addresses)
+        Ok(standing)
     }
 
     fn next(&mut self) -> Fault {
@@ -98,6 +103,27 @@ impl Faults {
             self.0.pop_front();
         }
         Fault::Ok
+    }
+}
+
+/// Faults that listen.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    addresses: Vec<SocketAddr>,
+    over: Arc<AtomicBool>,
+}
+
+impl Standing {
+    /// Where clients find us, if anything goes wrong here.
+    pub(super) fn addresses(&self) -> Option<Vec<SocketAddr>> {
+        (!self.addresses.is_empty()).then(|| self.addresses.clone())
+    }
+
+    /// Listens no more: another receiver may have the port.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        // Wakes whoever waits for a connection; it may have ended by itself.
+        self.addresses.iter().for_each(|address| drop(TcpStream::connect(address)));
     }
 }
 

@@ -165,6 +165,8 @@ struct Receiving {
     ended: Receiver<Infallible>,
     stats: Arc<Stats>,
     clock: Clock,
+    #[cfg(feature = "faults")]
+    faults: faults::Standing,
     options: Options,
 }
 
@@ -174,7 +176,9 @@ impl Receiving {
         let listeners = listen(&options)?;
         let addresses = http::addresses(&listeners)?;
         #[cfg(feature = "faults")]
-        let addresses = options.faults.stand_before(addresses, &options)?;
+        let faults = options.faults.stand_before(&addresses, &options)?;
+        #[cfg(feature = "faults")]
+        let addresses = faults.addresses().unwrap_or(addresses);
         let (stats, clock) = (Arc::new(Stats::default()), Clock::real());
         stats.started_ms.set(clock.now_ms());
         let (keeper, ended) = Keeper::start(file, Arc::clone(&stats), clock.clone())?;
@@ -182,7 +186,17 @@ impl Receiving {
         for addr in &addresses {
             log::info!(addr:%; "listening");
         }
-        Ok(Receiving { listeners, addresses, taker, ended, stats, clock, options })
+        Ok(Receiving {
+            listeners,
+            addresses,
+            taker,
+            ended,
+            stats,
+            clock,
+            #[cfg(feature = "faults")]
+            faults,
+            options,
+        })
     }
 
     /// Until somebody asks to stop: `asked` says who.
@@ -215,6 +229,8 @@ impl Receiving {
             }
         }
         let deadline = Deadline::after(options.drain_timeout);
+        #[cfg(feature = "faults")]
+        self.faults.end();
         http_stop.now();
         // With the listener goes the last of those who hand pushes to the thread: it stores what it has, and ends.
         let answered = deadline.bound("http", serving).await;

@@ -37,16 +37,19 @@ fn launch(db: &Path, env: &[(&str, &str)]) -> Sidecar {
 
 /// A receiver inside of the test, with what goes wrong.
 fn running(db: &Path, faults: &str, token: Option<&str>) -> Running {
-    Running::start(Options {
+    Running::start(options(0, db, faults, token)).unwrap()
+}
+
+fn options(port: u16, db: &Path, faults: &str, token: Option<&str>) -> Options {
+    Options {
         bind: vec!["127.0.0.1".to_owned()],
-        port: 0,
+        port,
         path: db.to_owned(),
         token: token.map(|token| Secret::new(token.to_owned())),
         allowed_hosts: Vec::new(),
         drain_timeout: PATIENCE,
         faults: if faults.is_empty() { Faults::default() } else { Faults::parse(faults).unwrap() },
-    })
-    .unwrap()
+    }
 }
 
 /// A body as the contract has it, of rows of `llm_traces` with these ids.

@@ -1,11 +1,17 @@
 //! What goes wrong on demand does, and what is pushed through it all is there once.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::thread;
+use std::time::Instant;
 
 use serde_json::json;
 
-use super::{Client, counts, ids, new_dir, push_of, running, send};
+use openclaw_trace::receive::Running;
+
+use super::{Client, counts, ids, new_dir, options, push_of, running, send};
+use crate::support::PATIENCE;
+use crate::support::sidecar::wait_until;
 
 fn one(address: SocketAddr, id: &str) -> std::io::Result<crate::support::client::Answer> {
     send(&mut Client::connect(address).unwrap(), &push_of("i", &[id]))
@@ -63,12 +69,13 @@ fn fifty_pushers_through_every_fault_store_each_row_once() {
     let pushers: Vec<_> = (0..PUSHERS)
         .map(|pusher| {
             thread::spawn(move || {
-                let mut lost = 0;
+                let (mut lost, started) = (0, Instant::now());
                 for batch in 0..BATCHES {
                     let rows: Vec<String> = (0..5).map(|n| format!("{pusher}-{batch}-{n}")).collect();
                     let mut left: Vec<&str> = rows.iter().map(String::as_str).collect();
                     // The same body until it is answered; what may come again comes again.
                     while !left.is_empty() {
+                        assert!(started.elapsed() < 2 * PATIENCE, "{left:?} are never taken");
                         let body = push_of("i", &left);
                         let Ok(answer) = send(&mut Client::connect(address).unwrap(), &body) else {
                             lost += 1;
@@ -97,4 +104,26 @@ fn fifty_pushers_through_every_fault_store_each_row_once() {
     assert_eq!(receiver.stop(), 0);
     let all = ids(&db);
     assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
+}
+
+#[test]
+fn another_receiver_may_have_the_port_and_the_file_of_one_that_stopped() {
+    let dir = new_dir();
+    let db = dir.join("r.db");
+    let mut receiver = running(&db, "503", None);
+    let address = receiver.addresses()[0];
+    assert_eq!(one(address, "1").unwrap().status, 503);
+    for (faults, accepted) in [("", 1), ("ok", 0)] {
+        assert_eq!(receiver.stop(), 0);
+        receiver = start_on(address.port(), &db, faults);
+        assert_eq!(receiver.addresses(), [address]);
+        assert_eq!(one(address, "1").unwrap().json()["accepted"], accepted);
+    }
+    assert!(Running::start(options(0, &db, "", None)).is_err(), "one file has one receiver");
+    assert_eq!(receiver.stop(), 0);
+}
+
+/// A listener that ends has its port for a moment longer.
+fn start_on(port: u16, db: &Path, faults: &str) -> Running {
+    wait_until("the port", || Running::start(options(port, db, faults, None)).ok())
 }

@@ -29,6 +29,7 @@ fn a_full_volume_refuses_whole_pushes_says_so_and_recovers_by_itself() {
             break answer;
         }
         stored += 1;
+        assert!(stored < 20, "the volume cannot hold them all");
     };
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert!(refused.json()["error"]["message"].as_str().unwrap().contains("full"), "{}", refused.json());
