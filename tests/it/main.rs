@@ -9,6 +9,7 @@ mod captures;
 mod collect;
 mod cuts;
 mod dead_letters;
+mod delivery;
 mod follow;
 mod http;
 mod localhost;

@@ -14,9 +14,10 @@ use openclaw_trace::store::{Command, Delivery, Ended, OpenError, Options, Reader
 use rusqlite::Connection;
 
 use crate::support::dir::TempDir;
+use crate::support::read_only;
 use crate::support::sidecar::until;
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub const DAY: Duration = Duration::from_secs(86_400);
 pub const NOW: i64 = 1_795_000_000_000;
 
 pub struct Store {
@@ -106,8 +107,21 @@ impl Store {
     }
 
     pub fn confirm_for(&self, instance_id: String, cursors: Vec<(Table, i64)>) -> bool {
+        self.deliver_for(instance_id, Delivery { cursors, ..Delivery::default() })
+    }
+
+    pub fn deliver(&self, delivery: Delivery) -> bool {
+        let instance_id = Reader::open(&self.path).unwrap().instance_id().unwrap();
+        self.deliver_for(instance_id, delivery)
+    }
+
+    pub fn conn(&self) -> Connection {
+        read_only(&self.path)
+    }
+
+    fn deliver_for(&self, instance_id: String, delivery: Delivery) -> bool {
         let (reply, answer) = smol::channel::bounded(1);
-        let delivery = Box::new(Delivery { cursors, ..Delivery::default() });
+        let delivery = Box::new(delivery);
         assert!(self.queue.command(Command::Deliver { instance_id, delivery, reply }));
         answer.recv_blocking().unwrap()
     }
@@ -169,16 +183,16 @@ impl Drop for Store {
     }
 }
 
-fn event_at(received_at_ms: i64, body_bytes: usize) -> Event {
+pub fn event_at(received_at_ms: i64, body_bytes: usize) -> Event {
     let custom = CustomEvent { name: "n".into(), body: Some("x".repeat(body_bytes).into()), ..Default::default() };
     Event { id: EventId::new(received_at_ms), received_at_ms, kind: Kind::CustomEvent(Box::new(custom)) }
 }
 
-fn event() -> Event {
+pub fn event() -> Event {
     event_at(NOW, 0)
 }
 
-fn metric_at(received_at_ms: i64) -> Event {
+pub fn metric_at(received_at_ms: i64) -> Event {
     Event { id: EventId::new(received_at_ms), received_at_ms, kind: Kind::SystemMetric(Box::default()) }
 }
 
