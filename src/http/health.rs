@@ -41,7 +41,8 @@ pub(super) fn answer<C>(app: &App<C>, limits: &Limits, budget: &Budget) -> Respo
     let refusing = refusing(app, limits, budget);
     let stats = &app.stats;
     let database = Database::of(&stats.store(), busy(app));
-    let push = Push::of(&stats.push());
+    let rows = stats.store().rows;
+    let push = Push::of(&stats.push(), &rows);
     let day_ms = day_start(app.clock.now_ms());
     let spend = Spend::of(&stats.store(), day_ms);
     let budget = app.config.budget_day.map(|limit| DayBudget::of(limit, day_ms, PicoUsd(spend.cost_picousd)));
@@ -150,8 +151,11 @@ struct Rows {
     stored: i64,
     present: i64,
     pruned: BTreeMap<&'static str, i64>,
-    /// Ids after the last that the remote confirmed.
+    /// Rows that the remote has not confirmed and may still take.
     unsynced: i64,
+    waiting: i64,
+    dead: i64,
+    dead_let_go: i64,
 }
 
 impl Rows {
@@ -161,6 +165,9 @@ impl Rows {
             present: rows.present,
             pruned: Pruned::ALL.into_iter().map(|why| (why.name(), rows.pruned[why as usize])).collect(),
             unsynced: rows.unsynced,
+            waiting: rows.waiting,
+            dead: rows.dead,
+            dead_let_go: rows.dead_let_go,
         }
     }
 }
@@ -271,22 +278,34 @@ struct Push {
     batches: u64,
     rows: u64,
     rows_rejected: u64,
+    rows_put_off: u64,
+    rows_unnamed: u64,
+    waiting: i64,
+    dead_letters: i64,
+    circuit: &'static str,
     failures: u64,
     failures_in_row: u32,
+    next_attempt: Option<String>,
     last_success: Option<String>,
     last_failure: Option<String>,
     last_error: Option<String>,
 }
 
 impl Push {
-    fn of(push: &PushReport) -> Push {
+    fn of(push: &PushReport, rows: &[TableRows]) -> Push {
         Push {
             enabled: push.enabled,
             batches: push.batches,
             rows: push.rows,
             rows_rejected: push.rows_rejected,
+            rows_put_off: push.rows_put_off,
+            rows_unnamed: push.rows_unnamed,
+            waiting: rows.iter().map(|table| table.waiting).sum(),
+            dead_letters: rows.iter().map(|table| table.dead).sum(),
+            circuit: push.circuit.name(),
             failures: push.failures,
             failures_in_row: push.failures_in_row,
+            next_attempt: push.next_attempt_ms.map(rfc3339_utc),
             last_success: push.last_success_ms.map(rfc3339_utc),
             last_failure: push.last_failure_ms.map(rfc3339_utc),
             last_error: push.last_error.clone(),

@@ -4,8 +4,8 @@ use super::{Facts, Kind, Number, Sink};
 use crate::clock::day_start;
 use crate::event::{Coverage, Severity, Status, Table};
 use crate::stats::{
-    BODIES_FULL, COMMIT_US, Durations, GAUGES, LATENCY_MS, Measure, Pruned, Refusal, SOCKETS, SUMS, Sampled, Stats,
-    TOKENS, TTFT_MS, WRITER_STUCK,
+    BODIES_FULL, COMMIT_US, Circuit, Durations, GAUGES, LATENCY_MS, Measure, Pruned, Refusal, SOCKETS, SUMS, Sampled,
+    Stats, TOKENS, TTFT_MS, WRITER_STUCK,
 };
 
 /// Writes every family.
@@ -252,14 +252,31 @@ fn push(facts: &Facts<'_>, to: &mut Families<'_>) {
     to.counter("openclaw_trace_push_rows_total", "Rows in them.", push.rows);
     to.counter(
         "openclaw_trace_push_rows_rejected_total",
-        "Rows that the remote named as not taken.",
+        "Rows that the remote will never take: they became dead letters.",
         push.rows_rejected,
     );
+    to.counter(
+        "openclaw_trace_push_rows_put_off_total",
+        "How often the remote put a row off, or refused it and is asked again.",
+        push.rows_put_off,
+    );
+    to.counter(
+        "openclaw_trace_push_rows_unnamed_total",
+        "Rows that the remote dropped without saying which.",
+        push.rows_unnamed,
+    );
+    let mut circuit = to.gauges("openclaw_trace_push_circuit", "Whether the push is in this state.");
+    Circuit::ALL.iter().for_each(|state| circuit.add(&[("state", state.name())], push.circuit == *state));
     to.counter("openclaw_trace_push_failures_total", "Attempts that failed.", push.failures);
     to.gauge(
         "openclaw_trace_push_failures_in_row",
         "Attempts that failed since the last that did not.",
         push.failures_in_row,
+    );
+    to.maybe(
+        "openclaw_trace_push_next_attempt_timestamp_seconds",
+        "When the next push begins.",
+        push.next_attempt_ms.map(seconds),
     );
     to.maybe(
         "openclaw_trace_push_last_success_timestamp_seconds",
@@ -278,6 +295,21 @@ fn push(facts: &Facts<'_>, to: &mut Families<'_>) {
         "Age of the oldest row that the remote has not confirmed; 0 when it has all.",
         push.enabled.then_some(age),
     );
+    not_taken(facts, to);
+}
+
+/// Rows of which the remote said something else than that it has them.
+fn not_taken(facts: &Facts<'_>, to: &mut Families<'_>) {
+    let rows = facts.stats.store().rows;
+    let tables = Table::ALL.map(|table| (table.name(), rows[table.index()]));
+    let help = "Rows that the remote put off or refused, and that are sent again.";
+    let mut waiting = to.gauges("openclaw_trace_push_waiting_rows", help);
+    tables.iter().for_each(|(table, rows)| waiting.add(&[("table", table)], rows.waiting));
+    let mut dead = to.gauges("openclaw_trace_dead_letters", "Rows that the remote will never take.");
+    tables.iter().for_each(|(table, rows)| dead.add(&[("table", table)], rows.dead));
+    let help = "Dead letters forgotten over the life of the file, by age or number.";
+    let mut let_go = to.counters("openclaw_trace_dead_letters_let_go_total", help);
+    tables.iter().for_each(|(table, rows)| let_go.add(&[("table", table)], rows.dead_let_go));
 }
 
 fn calls(stats: &Stats, to: &mut Families<'_>) {

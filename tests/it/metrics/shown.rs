@@ -108,6 +108,7 @@ pub fn filled(models: &[String]) -> Stats {
     {
         let mut push = stats.push();
         (push.enabled, push.last_success_ms, push.last_failure_ms) = (true, Some(NOW_MS), Some(NOW_MS - 1));
+        push.next_attempt_ms = Some(NOW_MS + 1);
     }
     let mut store = stats.store();
     store.backlog_from_ms = Some(NOW_MS - 90_500);
