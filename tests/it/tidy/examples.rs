@@ -1,6 +1,7 @@
 //! That the examples of docs/wire.md are true: its requests are posted, its answers asked for, its push is compared with one,
 //! and its SQL is run.
 
+use openclaw_trace::wire::push::receipt;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -79,6 +80,16 @@ fn a_push_is_as_the_docs_show_it() {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!((keys(&sent), keys(&sent["agent"])), (keys(&shown), keys(&shown["agent"])));
     assert_eq!(sent["schema_version"], shown["schema_version"]);
+}
+
+#[test]
+fn the_receipt_of_the_docs_is_one_that_the_push_understands() {
+    let wire = page("docs/wire.md");
+    let shown = blocks(section(&wire, "## Push"), "json");
+    let receipt = receipt(shown[0].as_bytes()).unwrap();
+    assert_eq!((receipt.rows(), receipt.rejected.unnamed), (Some(500), 0));
+    let refused = &receipt.rejected.rows[0];
+    assert_eq!((refused.table.as_deref(), refused.retryable), (Some("llm_traces"), Some(false)));
 }
 
 #[test]
