@@ -152,6 +152,46 @@ const PUT_OFF: &str = "INSERT INTO push_retry (destination, table_name, row_id, 
 const CLOSE_BATCH: &str = "DELETE FROM push_batch WHERE destination = ?1 AND lane = ?2";
 const OPEN_BATCH: &str = "INSERT INTO push_batch (destination, lane, batch_id, made_at, envelope, ranges, again, \
      row_count, byte_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+const FORGET_OLD: &str = "DELETE FROM dead_letters WHERE table_name = ?1 AND destination = ?2 AND died_at < ?3";
+const FORGET: &str = "DELETE FROM dead_letters WHERE table_name = ?1 AND row_id = ?2 AND destination = ?3";
+const BOOK_LET_GO: &str = "UPDATE row_counts SET dead_let_go = dead_let_go + ?2 WHERE table_name = ?1";
+const COUNT_WAITING: &str = "SELECT count(*) FROM push_retry WHERE table_name = ?1 AND destination = ?2";
+const COUNT_DEAD: &str = "SELECT count(*) FROM dead_letters WHERE table_name = ?1 AND destination = ?2";
+const CURSOR: &str = "SELECT last_id FROM push_cursor WHERE destination = ?1 AND table_name = ?2";
+const CONFIRMED: &str = "SELECT coalesce(sum(confirmed), 0) FROM push_cursor WHERE destination = ?1";
+const BATCH: &str = "SELECT batch_id, made_at, envelope, ranges, again, row_count, byte_count FROM push_batch \
+     WHERE destination = ?1 AND lane = ?2";
+const WAITING: &str = "SELECT row_id, due_at, attempts, alone FROM push_retry WHERE table_name = ?1 AND destination = ?2 \
+     ORDER BY row_id LIMIT ?3";
+#[cfg(test)]
+const STATEMENTS: [&str; 14] = [
+    MOVE,
+    SETTLE,
+    PUT_OFF,
+    CLOSE_BATCH,
+    OPEN_BATCH,
+    FORGET_OLD,
+    FORGET,
+    BOOK_LET_GO,
+    COUNT_WAITING,
+    COUNT_DEAD,
+    CURSOR,
+    CONFIRMED,
+    BATCH,
+    WAITING,
+];
+
+// These look at every dead letter of a destination: there are few.
+const TOO_MANY: &str = "SELECT table_name, row_id FROM dead_letters WHERE destination = ?1 \
+     ORDER BY died_at DESC, row_id DESC LIMIT -1 OFFSET ?2";
+const REVIVE_ALL: &str = "INSERT INTO push_retry (destination, table_name, row_id, due_at, attempts, alone) \
+     SELECT destination, table_name, row_id, ?2, 0, 1 FROM dead_letters WHERE destination = ?1 \
+     ON CONFLICT (table_name, row_id, destination) DO NOTHING";
+const FORGET_ALL: &str = "DELETE FROM dead_letters WHERE destination = ?1";
+const REVIVE_ONE: &str = "INSERT INTO push_retry (destination, table_name, row_id, due_at, attempts, alone) \
+     SELECT destination, table_name, row_id, ?3, 0, 1 FROM dead_letters WHERE destination = ?1 AND trace_id = ?2 \
+     ON CONFLICT (table_name, row_id, destination) DO NOTHING";
+const FORGET_ONE: &str = "DELETE FROM dead_letters WHERE destination = ?1 AND trace_id = ?2";
 
 /// A row that is gone leaves no letter.
 fn bury(table: Table) -> &'static str {
@@ -185,8 +225,7 @@ pub fn let_go(conn: &mut Connection, rows: &mut Rows, destination: &str, before_
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut after = *rows;
     for table in Table::ALL {
-        let sql = "DELETE FROM dead_letters WHERE table_name = ?1 AND destination = ?2 AND died_at < ?3";
-        let gone = tx.prepare_cached(sql)?.execute((table.name(), destination, before_ms))?;
+        let gone = tx.prepare_cached(FORGET_OLD)?.execute((table.name(), destination, before_ms))?;
         book_let_go(&tx, table, gone as i64, &mut after)?;
     }
     count(&tx, destination, &mut after)?;
@@ -197,14 +236,11 @@ pub fn let_go(conn: &mut Connection, rows: &mut Rows, destination: &str, before_
 
 /// Lets the oldest dead letters go until there are no more than `max`.
 fn keep_few(conn: &Connection, destination: &str, max: usize, rows: &mut Rows) -> rusqlite::Result<()> {
-    let sql = "SELECT table_name, row_id FROM dead_letters WHERE destination = ?1 ORDER BY died_at DESC, row_id DESC \
-               LIMIT -1 OFFSET ?2";
-    let mut statement = conn.prepare_cached(sql)?;
+    let mut statement = conn.prepare_cached(TOO_MANY)?;
     let too_many = statement.query_map((destination, max as i64), |row| Ok((row.get(0)?, row.get(1)?)))?;
     let too_many: Vec<(String, i64)> = too_many.collect::<rusqlite::Result<_>>()?;
-    let sql = "DELETE FROM dead_letters WHERE table_name = ?1 AND row_id = ?2 AND destination = ?3";
     for (name, id) in too_many {
-        conn.prepare_cached(sql)?.execute((&*name, id, destination))?;
+        conn.prepare_cached(FORGET)?.execute((&*name, id, destination))?;
         if let Some(table) = Table::named(&name) {
             book_let_go(conn, table, 1, rows)?;
         }
@@ -214,8 +250,7 @@ fn keep_few(conn: &Connection, destination: &str, max: usize, rows: &mut Rows) -
 
 fn book_let_go(conn: &Connection, table: Table, letters: i64, rows: &mut Rows) -> rusqlite::Result<()> {
     if letters > 0 {
-        let sql = "UPDATE row_counts SET dead_let_go = dead_let_go + ?2 WHERE table_name = ?1";
-        conn.prepare_cached(sql)?.execute((table.name(), letters))?;
+        conn.prepare_cached(BOOK_LET_GO)?.execute((table.name(), letters))?;
         rows[table.index()].dead_let_go += letters;
     }
     Ok(())
@@ -251,22 +286,13 @@ pub fn revive(
     let mut revival = Revival::default();
     match which {
         Revived::All => {
-            let sql = "INSERT INTO push_retry (destination, table_name, row_id, due_at, attempts, alone) \
-                       SELECT destination, table_name, row_id, ?2, 0, 1 FROM dead_letters WHERE destination = ?1 \
-                       ON CONFLICT (table_name, row_id, destination) DO NOTHING";
-            tx.prepare_cached(sql)?.execute((destination, now_ms))?;
-            let sql = "DELETE FROM dead_letters WHERE destination = ?1";
-            revival.revived = tx.prepare_cached(sql)?.execute([destination])?;
+            tx.prepare_cached(REVIVE_ALL)?.execute((destination, now_ms))?;
+            revival.revived = tx.prepare_cached(FORGET_ALL)?.execute([destination])?;
         }
         Revived::TraceIds(ids) => {
-            let sql = "INSERT INTO push_retry (destination, table_name, row_id, due_at, attempts, alone) \
-                       SELECT destination, table_name, row_id, ?3, 0, 1 FROM dead_letters \
-                       WHERE destination = ?1 AND trace_id = ?2 \
-                       ON CONFLICT (table_name, row_id, destination) DO NOTHING";
             for id in ids {
-                tx.prepare_cached(sql)?.execute((destination, id, now_ms))?;
-                let sql = "DELETE FROM dead_letters WHERE destination = ?1 AND trace_id = ?2";
-                let found = tx.prepare_cached(sql)?.execute((destination, id))?;
+                tx.prepare_cached(REVIVE_ONE)?.execute((destination, id, now_ms))?;
+                let found = tx.prepare_cached(FORGET_ONE)?.execute((destination, id))?;
                 revival.revived += found;
                 if found == 0 {
                     revival.unknown.push(id.clone());
@@ -287,10 +313,8 @@ pub fn revive(
 /// Counts what waits and what is dead, of each table. There are few of either.
 pub fn count(conn: &Connection, destination: &str, rows: &mut Rows) -> rusqlite::Result<()> {
     for table in Table::ALL {
-        let sql = "SELECT count(*) FROM push_retry WHERE table_name = ?1 AND destination = ?2";
-        let waiting = conn.prepare_cached(sql)?.query_row((table.name(), destination), |row| row.get(0))?;
-        let sql = "SELECT count(*) FROM dead_letters WHERE table_name = ?1 AND destination = ?2";
-        let dead = conn.prepare_cached(sql)?.query_row((table.name(), destination), |row| row.get(0))?;
+        let waiting = conn.prepare_cached(COUNT_WAITING)?.query_row((table.name(), destination), |row| row.get(0))?;
+        let dead = conn.prepare_cached(COUNT_DEAD)?.query_row((table.name(), destination), |row| row.get(0))?;
         let account = &mut rows[table.index()];
         (account.waiting, account.dead) = (waiting, dead);
     }
@@ -299,23 +323,19 @@ pub fn count(conn: &Connection, destination: &str, rows: &mut Rows) -> rusqlite:
 
 /// The last id that the push to a destination has passed; 0 before the first.
 pub fn cursor(conn: &Connection, destination: &str, table: Table) -> rusqlite::Result<i64> {
-    let sql = "SELECT last_id FROM push_cursor WHERE destination = ?1 AND table_name = ?2";
-    let mut statement = conn.prepare_cached(sql)?;
+    let mut statement = conn.prepare_cached(CURSOR)?;
     let mut rows = statement.query([destination, table.name()])?;
     Ok(rows.next()?.map(|row| row.get(0)).transpose()?.unwrap_or(0))
 }
 
 /// Rows that a destination has confirmed, ever.
 pub fn confirmed(conn: &Connection, destination: &str) -> rusqlite::Result<i64> {
-    let sql = "SELECT coalesce(sum(confirmed), 0) FROM push_cursor WHERE destination = ?1";
-    conn.prepare_cached(sql)?.query_row([destination], |row| row.get(0))
+    conn.prepare_cached(CONFIRMED)?.query_row([destination], |row| row.get(0))
 }
 
 /// The batch of a lane that was on its way last.
 pub fn open_batch(conn: &Connection, destination: &str, lane: &str) -> rusqlite::Result<Option<FrozenBatch>> {
-    let sql = "SELECT batch_id, made_at, envelope, ranges, again, row_count, byte_count FROM push_batch \
-               WHERE destination = ?1 AND lane = ?2";
-    let mut statement = conn.prepare_cached(sql)?;
+    let mut statement = conn.prepare_cached(BATCH)?;
     let mut rows = statement.query([destination, lane])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     Ok(Some(FrozenBatch {
@@ -331,11 +351,9 @@ pub fn open_batch(conn: &Connection, destination: &str, lane: &str) -> rusqlite:
 
 /// All rows of a destination that are to be sent again, by table and id: [`WAITING_MAX`] and those revived, at most.
 pub fn waiting(conn: &Connection, destination: &str) -> rusqlite::Result<Vec<Waiting>> {
-    let sql = "SELECT row_id, due_at, attempts, alone FROM push_retry WHERE table_name = ?1 AND destination = ?2 \
-               ORDER BY row_id LIMIT ?3";
     let mut waiting = Vec::new();
     for table in Table::ALL {
-        let mut statement = conn.prepare_cached(sql)?;
+        let mut statement = conn.prepare_cached(WAITING)?;
         let params = (table.name(), destination, (WAITING_MAX + DEAD_LETTERS_MAX) as i64);
         let found = statement.query_map(params, |row| {
             let (id, due_ms, attempts, alone) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
@@ -350,13 +368,27 @@ pub fn waiting(conn: &Connection, destination: &str) -> rusqlite::Result<Vec<Wai
 
 /// The id of a row by its identity. Served by the unique index on trace_id.
 pub fn row_id(conn: &Connection, table: Table, trace_id: &str) -> rusqlite::Result<Option<i64>> {
-    let sql = match table {
+    let mut statement = conn.prepare_cached(id_of(table))?;
+    let mut rows = statement.query([trace_id])?;
+    rows.next()?.map(|row| row.get(0)).transpose()
+}
+
+fn id_of(table: Table) -> &'static str {
+    match table {
         Table::LlmTraces => "SELECT id FROM llm_traces WHERE trace_id = ?1",
         Table::ErrorEvents => "SELECT id FROM error_events WHERE trace_id = ?1",
         Table::CustomEvents => "SELECT id FROM custom_events WHERE trace_id = ?1",
         Table::SystemMetrics => "SELECT id FROM system_metrics WHERE trace_id = ?1",
-    };
-    let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query([trace_id])?;
-    rows.next()?.map(|row| row.get(0)).transpose()
+    }
 }
+
+/// Every statement that must find what it is about by a key.
+#[cfg(test)]
+pub fn statements() -> impl Iterator<Item = &'static str> {
+    let of_tables = Table::ALL.into_iter().flat_map(|table| [bury(table), id_of(table)]);
+    STATEMENTS.into_iter().chain(of_tables)
+}
+
+/// Those that look at every dead letter of a destination, of which there are at most [`DEAD_LETTERS_MAX`].
+#[cfg(test)]
+pub const OF_ALL_LETTERS: [&str; 5] = [TOO_MANY, REVIVE_ALL, FORGET_ALL, REVIVE_ONE, FORGET_ONE];

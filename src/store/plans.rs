@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{migrate, notes, reader, rollup};
+use super::{delivery, migrate, notes, reader, rollup};
 
 /// The plan of a statement, its lines joined.
 pub fn plan_of(conn: &Connection, sql: &str) -> String {
@@ -30,6 +30,24 @@ fn sums_and_what_is_known_beside_the_rows_are_found_by_their_keys() {
         let is_found = plan.split("; ").all(|line| line.starts_with("SEARCH") && line.contains("PRIMARY KEY ("));
         // What is inserted is not searched for.
         assert!(is_found || (plan.is_empty() && sql.contains("INTO")), "{sql}: {plan}");
+    }
+}
+
+#[test]
+fn what_is_known_of_the_push_is_found_by_keys_and_only_dead_letters_are_looked_through() {
+    let conn = empty();
+    for sql in delivery::statements() {
+        let plan = plan_of(&conn, sql);
+        let by_key = |line: &str| {
+            let keys = ["PRIMARY KEY (", "INTEGER PRIMARY KEY (rowid=?)", "(trace_id=?)"];
+            line.starts_with("SEARCH") && keys.iter().any(|key| line.contains(key))
+        };
+        let is_found = plan.split("; ").all(by_key);
+        assert!(is_found || (plan.is_empty() && sql.contains("INTO")), "{sql}: {plan}");
+    }
+    for sql in delivery::OF_ALL_LETTERS {
+        let plan = plan_of(&conn, sql);
+        assert!(plan.starts_with("SCAN dead_letters") && !plan.contains("push_retry"), "{sql}: {plan}");
     }
 }
 
