@@ -100,6 +100,10 @@ pub fn put_meta(conn: &Connection, key: &str, value: &str) -> rusqlite::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Table;
+    use crate::store::delivery::{self, DeadLetter, Delivery, FrozenBatch, Waiting};
+    use crate::store::file::Remote;
+    use crate::store::prune;
 
     const NEXT: Migration = Migration { sql: "CREATE TABLE later (x INTEGER) STRICT;", minimum_reader: 1 };
     const BREAKING: Migration = Migration { sql: "CREATE TABLE latest (x INTEGER) STRICT;", minimum_reader: 3 };
@@ -140,5 +144,69 @@ mod tests {
         assert!(migrate(&mut conn, false, &[schema_one(), broken], 2).is_err());
         assert_eq!(meta(&conn, "schema_version").unwrap().as_deref(), Some("1"));
         assert!(conn.prepare("SELECT * FROM half").is_err());
+    }
+
+    /// What a program with schema 3 notes of a push that was confirmed.
+    const CURSOR_OF_SCHEMA_3: &str = "INSERT INTO push_cursor (destination, table_name, last_id, updated_at) \
+         VALUES ('d', 'error_events', ?1, 1) ON CONFLICT (destination, table_name) DO UPDATE \
+         SET last_id = max(last_id, excluded.last_id), updated_at = excluded.updated_at";
+
+    fn store_five(conn: &Connection, from: i64) {
+        for n in from..from + 5 {
+            let sql = "INSERT INTO error_events (trace_id, timestamp, received_at, message, severity, text_truncated, source) \
+                       VALUES (?1, 1, 1, 'm', 'error', 0, 'native')";
+            conn.execute(sql, [n.to_string()]).unwrap();
+        }
+        prune::book_stored(conn, Table::ErrorEvents, 5).unwrap();
+    }
+
+    #[test]
+    fn a_file_with_cursors_goes_to_schema_4_and_back_to_a_program_with_schema_3_and_forward_again() {
+        let three = || -> Vec<Migration> { MIGRATIONS[..3].iter().map(|step| Migration { ..*step }).collect() };
+        let remote = Remote { destination: "d".to_owned(), tables: Table::ALL.to_vec() };
+        let place = Table::ErrorEvents.index();
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, true, &three(), 1).unwrap();
+        store_five(&conn, 1);
+        conn.execute(CURSOR_OF_SCHEMA_3, [2]).unwrap();
+
+        // Forward: it is known that the remote takes rows, and what it has.
+        migrate(&mut conn, false, MIGRATIONS, 2).unwrap();
+        let mut rows = prune::audit(&mut conn, Some(&remote)).unwrap();
+        assert_eq!((delivery::confirmed(&conn, "d").unwrap(), delivery::confirmed(&conn, "e").unwrap()), (1, 0));
+        assert_eq!((rows[place].synced_id, rows[place].unsynced), (2, 3));
+        let (table, attempts) = (Table::ErrorEvents, 1);
+        let dead = DeadLetter { table, id: 3, status: 400, code: None, message: None, attempts };
+        let later = Waiting { table, id: 4, due_ms: 1, attempts, alone: true };
+        let ranges = r#"[["error_events",5,5]]"#.to_owned();
+        let (id, envelope) = ("b".to_owned(), "{}".to_owned());
+        let batch = FrozenBatch { id, made_ms: 3, envelope, ranges, again: false, rows: 1, bytes: 9 };
+        let noted = Delivery {
+            lane: "rows",
+            cursors: vec![(table, 4)],
+            dead: vec![dead],
+            later: vec![later],
+            open: Some(batch.clone()),
+            ..Delivery::default()
+        };
+        delivery::note(&mut conn, &mut rows, "d", &noted, 3).unwrap();
+        assert_eq!((rows[place].unsynced, rows[place].waiting, rows[place].dead), (2, 1, 1));
+
+        // Back: rows come, are pushed, and those up to the cursor go, the dead one among them.
+        migrate(&mut conn, false, &three(), 4).unwrap();
+        store_five(&conn, 6);
+        conn.execute(CURSOR_OF_SCHEMA_3, [7]).unwrap();
+        assert_eq!(conn.execute("DELETE FROM error_events WHERE id <= 3", []).unwrap(), 3);
+        let sql = "UPDATE row_counts SET pruned_age = pruned_age + 3 WHERE table_name = 'error_events'";
+        conn.execute(sql, []).unwrap();
+
+        // Forward again: what waited waits, nothing speaks of rows that are gone, and every row is accounted for.
+        migrate(&mut conn, false, MIGRATIONS, 5).unwrap();
+        let rows = prune::audit(&mut conn, Some(&remote)).unwrap()[place];
+        assert_eq!((rows.stored, rows.present, rows.pruned.iter().sum::<i64>()), (10, 7, 3));
+        assert_eq!((rows.synced_id, rows.unsynced, rows.waiting, rows.dead), (7, 4, 1, 0));
+        assert_eq!(delivery::waiting(&conn, "d").unwrap(), [later]);
+        assert_eq!(delivery::open_batch(&conn, "d", "rows").unwrap(), Some(batch));
+        assert_eq!(meta(&conn, "schema_version").unwrap().as_deref(), Some("4"));
     }
 }
