@@ -1,7 +1,10 @@
 //! Who may ask, where, and that the real program answers what its `/health` says.
 
+use serde_json::{Value, json};
+
 use crate::support::client::Client;
 use crate::support::dir::TempDir;
+use crate::support::receiver::{Act, Receiver, Request};
 use crate::support::server::{Server, Setup};
 use crate::support::sidecar::{NO_SAMPLES, Sidecar, run, until};
 
@@ -185,6 +188,51 @@ fn the_backlog_has_the_age_of_its_oldest_row_until_the_remote_has_it() {
     until("a backlog of some age", || matches!(age(), (age, 1.0) if age > 0.05));
     let first = age().0;
     until("it is older", || age().0 > first);
+    drop(sidecar);
+}
+
+#[test]
+fn what_the_remote_does_not_take_is_told_while_events_are_taken_and_after_a_restart() {
+    let dir = TempDir::new("metrics-push");
+    let db = dir.join("trace.db");
+    let receiver = Receiver::start(|_: &Request| Act::status(401));
+    let url = receiver.url();
+    let env = |interval| [NO_SAMPLES, ("TRACE_PUSH_ENDPOINT", url.as_str()), ("TRACE_PUSH_INTERVAL", interval)];
+    let metrics = |sidecar: &Sidecar| {
+        let families = read(&String::from_utf8(sidecar.client().fetch("/metrics").unwrap().body).unwrap());
+        move |name: &str, label| sum(&families, &format!("openclaw_trace_{name}"), label)
+    };
+    let sidecar = Sidecar::start(&db, &env("1s"));
+    let events = br#"[{"name": "a"}, {"name": "b"}, {"name": "c"}]"#;
+    assert_eq!(sidecar.client().post("/v1/events", "application/json", events).unwrap().status, 202);
+    let health = sidecar.wait_health("an open circuit", |_, health| health["push"]["circuit"] == "open");
+    assert_eq!((&health["status"], &health["push"]["dead_letters"]), (&json!("ok"), &json!(0)));
+    assert!(health["push"]["last_error"].as_str().unwrap().contains("TRACE_PUSH_TOKEN"), "{health}");
+    assert!(health["push"]["next_attempt"].as_str() > health["push"]["last_failure"].as_str(), "{health}");
+    let value = metrics(&sidecar);
+    let circuit = |state| value("push_circuit", Some(("state", state)));
+    assert_eq!((circuit("closed"), circuit("open"), circuit("half_open")), (0.0, 1.0, 0.0));
+    assert!(value("push_next_attempt_timestamp_seconds", None) > value("push_last_failure_timestamp_seconds", None));
+
+    // The last push waits for no circuit.
+    receiver.turn(|request: &Request| {
+        let named = request.rows.iter().take(2).zip([false, true]);
+        Act::Name(200, named.map(|((_, id), again)| json!({"trace_id": id, "retryable": again})).collect())
+    });
+    sidecar.stop();
+    let sidecar = Sidecar::start(&db, &env("24h"));
+    let (_, health) = sidecar.health();
+    let rows = &health["database"]["rows"]["custom_events"];
+    let counts = ["unsynced", "waiting", "dead", "dead_let_go"].map(|name| rows[name].as_i64().unwrap());
+    assert_eq!(counts, [1, 1, 1, 0]);
+    let push = &health["push"];
+    let told = (&push["waiting"], &push["dead_letters"], &push["circuit"], &push["next_attempt"]);
+    assert_eq!(told, (&json!(1), &json!(1), &json!("closed"), &Value::Null));
+    let value = metrics(&sidecar);
+    let events = Some(("table", "custom_events"));
+    assert_eq!((value("push_waiting_rows", events), value("dead_letters", events)), (1.0, 1.0));
+    assert_eq!((value("push_waiting_rows", None), value("dead_letters", None)), (1.0, 1.0));
+    assert_eq!(value("dead_letters_let_go_total", None), 0.0);
     drop(sidecar);
 }
 
