@@ -61,7 +61,15 @@ let
       metricsInterval = "off";
       openclawLog = "/tmp/openclaw/openclaw-YYYY-MM-DD.log";
       pushEndpoint = "https://example.org/a%20b";
+      pushFormat = "otlp";
+      pushGzip = "off";
+      pushTables = [
+        "llm_traces"
+        "error_events"
+      ];
+      pushInsecure = "1";
       pushTokenFile = "/run/secrets/push";
+      pushHeadersFile = "/run/secrets/push-headers";
       environmentFile = "/run/secrets/openclaw-trace";
     };
     # The first way of those that agentCommand's description gives, and the second.
@@ -139,6 +147,19 @@ runCommand "openclaw-trace-module-eval"
     linger = testers.testBuildFailure (checkOf {
       drainLinger = "20s";
     });
+    clickhouse = checkOf {
+      pushEndpoint = "https://example.org";
+      pushFormat = "clickhouse";
+      pushTables = [ "llm_traces" ];
+    };
+    # Rows and token can be read on the way, unless somebody says that this is meant.
+    plainHttp = testers.testBuildFailure (checkOf {
+      pushEndpoint = "http://10.0.0.1/in";
+    });
+    plainHttpMeant = checkOf {
+      pushEndpoint = "http://10.0.0.1/in";
+      pushInsecure = "1";
+    };
     # A file that is there only when the unit runs.
     authority = checkOf { pushCaFile = "/etc/ssl/own.pem"; };
     noAuthority = testers.testBuildFailure (checkOf {
@@ -161,6 +182,9 @@ runCommand "openclaw-trace-module-eval"
     test "$(cat $open/testBuildFailure.exit)" = 78
     grep TRACE_BIND=0.0.0.0 $openWithToken $openWithFile
     grep 'TRACE_DRAIN_LINGER: expected less than' $linger/testBuildFailure.log
+    grep TRACE_PUSH_TABLES=llm_traces $clickhouse
+    grep 'TRACE_PUSH_ENDPOINT: expected' $plainHttp/testBuildFailure.log
+    grep TRACE_PUSH_INSECURE=1 $plainHttpMeant
     grep TRACE_PUSH_CA_FILE $authority
     grep 'TRACE_PUSH_CA_FILE: expected a PEM file' $noAuthority/testBuildFailure.log
     touch $out
