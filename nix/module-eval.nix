@@ -113,6 +113,7 @@ let
     })
     (refusal "tokenFile" "everybody can read the Nix store" { tokenFile = "${storeDir}/token"; })
     (refusal "pushTokenFile" "everybody can read the Nix store" { pushTokenFile = ./module.nix; })
+    (refusal "pushHeadersFile" "everybody can read the Nix store" { pushHeadersFile = ./module.nix; })
     (refusal "dbPath" "the unit can write below /var/lib/openclaw-trace only" {
       dbPath = "/var/lib/other/trace.db";
     })

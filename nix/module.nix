@@ -188,7 +188,7 @@ in
       default = null;
       description = ''
         File of further variables, one `NAME=value` a line, that systemd reads when the unit starts: for
-        secrets, where files of their own (`tokenFile`, `pushTokenFile`) do not fit. What it sets is not
+        secrets, where files of their own (`tokenFile`, `pushTokenFile`, `pushHeadersFile`) do not fit. What it sets is not
         checked when the system is built. Leave `TRACE_DRAIN_TIMEOUT` and `TRACE_AGENT_GRACE` out of it: it
         overrides the options, but the time that the unit has to stop is made from those.
       '';
@@ -210,6 +210,7 @@ in
         })
         [
           "environmentFile"
+          "pushHeadersFile"
           "pushTokenFile"
           "tokenFile"
         ]

@@ -269,9 +269,15 @@ impl PushFormat {
 
 impl PushConfig {
     /// The name under which the file remembers what this remote has: the endpoint without its query,
-    /// where people put tokens. Another endpoint begins with the oldest row.
+    /// where people put tokens, but for the database of a ClickHouse. Another endpoint begins with the oldest row.
     pub fn destination(&self) -> String {
-        self.endpoint.split(['?', '#']).next().unwrap_or("").to_owned()
+        let (base, query) = self.endpoint.split_once('?').unwrap_or((&self.endpoint, ""));
+        let base = base.split('#').next().unwrap_or("");
+        let database = query.split(['&', '#']).find(|pair| pair.starts_with("database="));
+        match database.filter(|_| self.format == PushFormat::ClickHouse) {
+            Some(database) => format!("{base}?{database}"),
+            None => base.to_owned(),
+        }
     }
 }
 

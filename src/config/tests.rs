@@ -278,6 +278,13 @@ fn a_push_may_be_of_another_format_with_headers_of_its_own_and_of_some_tables() 
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, value.reveal())).collect();
     assert_eq!(headers, [("x-a", "1"), ("Authorization", "Basic YTpi=="), ("x-b", "")]);
 
+    let destination = |format: &str| {
+        let url = ("TRACE_PUSH_ENDPOINT", "https://h.test/in?user=hush&database=d#x");
+        read(&[url, ("TRACE_PUSH_FORMAT", format)]).unwrap().push.unwrap().destination()
+    };
+    assert_eq!(destination("json"), "https://h.test/in");
+    assert_eq!(destination("clickhouse"), "https://h.test/in?database=d");
+
     let fault = |vars: &[(&str, &str)]| faults(&[&[endpoint], vars].concat()).remove(0);
     assert!(fault(&[("TRACE_PUSH_FORMAT", "xml")]).contains("json or otlp or clickhouse"));
     for names in ["llm_trace", ",", "all"] {

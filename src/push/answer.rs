@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::format::{self, Lane};
+use super::format::{self, Blame, Lane};
 use crate::client::Answer;
 use crate::config::PushFormat;
 use crate::wire::push::Receipt;
@@ -68,6 +68,11 @@ pub fn judge(answer: &Answer, sent: &Sent<'_>) -> Verdict {
         return judge_receipt(answer, sent);
     }
     let cause = format!("the remote answered {status}{}", hint(status));
+    match format::blame(sent.format, answer) {
+        Some(Blame::Rows) => return Verdict::Refused { cause },
+        Some(Blame::Configuration) => return Verdict::Misconfigured { after, cause },
+        None => {}
+    }
     match status {
         413 => Verdict::TooLarge { cause },
         415 if sent.gzip => Verdict::Unencoded { cause },
@@ -112,7 +117,7 @@ fn hint(status: u16) -> &'static str {
         201..=299 => ": only 200 and 207 confirm a push",
         300..=399 => ": redirects are not followed, set TRACE_PUSH_ENDPOINT to the final address",
         401 | 403 | 407 => ": is TRACE_PUSH_TOKEN right?",
-        404 | 405 | 410 => ": is TRACE_PUSH_ENDPOINT right?",
+        404 | 405 | 410 => ": is TRACE_PUSH_ENDPOINT right, and does the remote take what TRACE_PUSH_TABLES names?",
         413 => ": set TRACE_PUSH_MAX_BYTES to what the remote takes",
         415 => ": set TRACE_PUSH_GZIP and TRACE_PUSH_FORMAT to what the remote takes",
         _ => "",
@@ -174,6 +179,17 @@ mod tests {
         }
         let sent = Sent { format: PushFormat::Json, lane: LANE, batch_id: "b", rows: 5, gzip: true };
         assert!(matches!(judge(&answer(415, ""), &sent), Verdict::Unencoded { .. }));
+    }
+
+    #[test]
+    fn clickhouse_says_by_a_number_whether_a_row_is_wrong_or_the_configuration() {
+        let lane = Lane { name: "llm_traces", tables: &[Table::LlmTraces] };
+        let sent = Sent { format: PushFormat::ClickHouse, lane, batch_id: "b", rows: 5, gzip: false };
+        let of = |body: &str| judge(&answer(500, body), &sent);
+        assert!(matches!(of("Code: 469. DB::Exception: Constraint `c` is violated"), Verdict::Refused { .. }));
+        assert!(matches!(of("Code: 164. DB::Exception: readonly"), Verdict::Misconfigured { .. }));
+        assert!(matches!(of("Code: 252. DB::Exception: Too many parts"), Verdict::Later { .. }));
+        assert!(matches!(judged(&answer(500, "Code: 469. DB::Exception")), Verdict::Later { .. }), "of another format");
     }
 
     #[test]

@@ -144,6 +144,32 @@ pub fn must_find(format: PushFormat, lane: Lane, unnamed: u64, rows: u64) -> boo
     }
 }
 
+/// The remote's own word for what was wrong with a request, if it has one.
+pub fn code(format: PushFormat, answer: &Answer) -> Option<String> {
+    match format {
+        PushFormat::Json | PushFormat::Otlp => None,
+        PushFormat::ClickHouse => clickhouse::exception_code(&answer.body).map(|code| code.to_string()),
+    }
+}
+
+/// What an answer says of a batch where its status says something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// A row is wrong.
+    Rows,
+    /// The configuration of either side is.
+    Configuration,
+}
+
+/// Whom an answer blames that by its status blames nobody.
+pub fn blame(format: PushFormat, answer: &Answer) -> Option<Blame> {
+    match (format, clickhouse::exception_code(&answer.body)) {
+        (PushFormat::ClickHouse, Some(code)) if clickhouse::ROW_CODES.contains(&code) => Some(Blame::Rows),
+        (PushFormat::ClickHouse, Some(code)) if clickhouse::SETUP_CODES.contains(&code) => Some(Blame::Configuration),
+        _ => None,
+    }
+}
+
 fn signal(lane: Lane) -> Signal {
     match lane.tables.first() {
         Some(Table::SystemMetrics) => Signal::Metrics,

@@ -378,7 +378,8 @@ impl LanePush<'_> {
         }
         if proven && (hopeless || attempts >= REFUSALS_MAX) {
             let message = self.excerpt(&answer.body);
-            delivery.dead.push(DeadLetter { table, id, status: answer.status, code: None, message, attempts });
+            let code = format::code(batch.draft.format, answer);
+            delivery.dead.push(DeadLetter { table, id, status: answer.status, code, message, attempts });
         } else {
             let wait = self.setup.backoff.wait(attempts, answer.retry_after, fastrand::f64());
             let due_ms = self.setup.clock.now_ms() + i64::try_from(wait.as_millis()).unwrap_or(LATER_MAX_MS);
@@ -459,7 +460,11 @@ impl LanePush<'_> {
         let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT_BYTES_MAX)]);
         let token = self.setup.config.token.as_ref();
         let secrets = token.into_iter().chain(self.setup.config.headers.iter().map(|(_, value)| value));
-        let text = secrets.fold(text.into_owned(), |text, secret| text.replace(secret.reveal(), "***"));
+        // Of a user and a password, the password alone is one too.
+        let parts =
+            secrets.flat_map(|secret| [secret.reveal(), secret.reveal().split_once(':').map_or("", |part| part.1)]);
+        let hidden = parts.filter(|part| !part.is_empty());
+        let text = hidden.fold(text.into_owned(), |text, part| text.replace(part, "***"));
         let text = redact(&text);
         let text: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
         let text = text.trim();

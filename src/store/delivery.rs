@@ -164,7 +164,7 @@ const BATCH: &str = "SELECT batch_id, made_at, envelope, ranges, again, row_coun
 const WAITING: &str = "SELECT row_id, due_at, attempts, alone FROM push_retry WHERE table_name = ?1 AND destination = ?2 \
      ORDER BY row_id LIMIT ?3";
 #[cfg(test)]
-const STATEMENTS: [&str; 14] = [
+const STATEMENTS: [&str; 16] = [
     MOVE,
     SETTLE,
     PUT_OFF,
@@ -179,6 +179,8 @@ const STATEMENTS: [&str; 14] = [
     CONFIRMED,
     BATCH,
     WAITING,
+    REVIVE_ONE,
+    FORGET_ONE,
 ];
 
 // These look at every dead letter of a destination: there are few.
@@ -391,4 +393,4 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
 
 /// Those that look at every dead letter of a destination, of which there are at most [`DEAD_LETTERS_MAX`].
 #[cfg(test)]
-pub const OF_ALL_LETTERS: [&str; 5] = [TOO_MANY, REVIVE_ALL, FORGET_ALL, REVIVE_ONE, FORGET_ONE];
+pub const OF_ALL_LETTERS: [&str; 3] = [TOO_MANY, REVIVE_ALL, FORGET_ALL];

@@ -47,6 +47,8 @@ CREATE TABLE dead_letters (
     PRIMARY KEY (table_name, row_id, destination)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX dead_letters_by_trace ON dead_letters (trace_id);
+
 -- Whoever deletes a row, nothing is left that speaks of it.
 CREATE TRIGGER llm_traces_unsent_go AFTER DELETE ON llm_traces
 BEGIN

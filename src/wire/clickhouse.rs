@@ -79,6 +79,19 @@ pub fn confirms(body: &[u8]) -> bool {
     body.trim_ascii().is_empty()
 }
 
+/// The number of an exception, from the text that an answer begins with: `Code: 469. DB::Exception: ...`.
+pub fn exception_code(body: &[u8]) -> Option<u32> {
+    let rest = body.trim_ascii_start().strip_prefix(b"Code: ")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}
+
+/// Exceptions that come with a status of 500 and are of a row for ever: a constraint of the table is violated.
+pub const ROW_CODES: [u32; 1] = [469];
+/// Those that come with 500 and that somebody must mend: the user may only read, a setting may not be changed or is not
+/// known, the user may not insert.
+pub const SETUP_CODES: [u32; 4] = [164, 452, 115, 497];
+
 /// The headers that carry the user and the password.
 pub const USER_HEADER: &str = "X-ClickHouse-User";
 /// The password's.
@@ -108,6 +121,14 @@ const SETTINGS: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exception_has_a_number() {
+        assert_eq!(exception_code(b" Code: 469. DB::Exception: x"), Some(469));
+        for body in ["", "Code: ", "Code: x", "code: 1", "<html>Code: 1", "Code: 99999999999"] {
+            assert_eq!(exception_code(body.as_bytes()), None, "{body}");
+        }
+    }
     use crate::config::Identity;
 
     fn line(identity: &Identity, columns: &[(&'static str, Value<'_>)]) -> String {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use openclaw_trace::config::PushFormat;
 use openclaw_trace::event::Table;
-use openclaw_trace::push::LastPush;
+use openclaw_trace::push::{LastPush, Pusher};
 use openclaw_trace::stats::{Circuit, Stats};
 use serde_json::json;
 
-use super::Side;
 use super::store::Store;
+use super::{Side, setup_of};
 use crate::support::PATIENCE;
 use crate::support::receiver::{Act, Receiver, Request};
 
@@ -259,4 +260,89 @@ fn a_remote_that_takes_no_gzip_is_sent_plain_bodies_from_then_on() {
     let again = receiver.requests();
     assert_eq!(again[1].body, again[2].body);
     assert_eq!(again[1].header("idempotency-key"), again[2].header("idempotency-key"));
+}
+
+#[test]
+fn a_remote_that_puts_off_everything_takes_nothing() {
+    let (stats, store) = stored();
+    store.add(Table::LlmTraces, 1, 20);
+    let receiver = Receiver::start(|_: &Request| Act::Take);
+    let side = Side::of(store, stats, &receiver.url(), |setup| {
+        wide(setup);
+        setup.backoff.least = PATIENCE;
+        setup.backoff.most = PATIENCE;
+    });
+    assert_eq!(side.push_once(PATIENCE).unfinished, None);
+    side.store.add(Table::LlmTraces, 5100, 20);
+    receiver.turn(|request: &Request| {
+        let rows = request.rows.iter();
+        Act::Name(207, rows.map(|(_, id)| json!({"trace_id": id, "code": "busy", "retryable": true})).collect())
+    });
+    assert!(side.push_once(PATIENCE).unfinished.unwrap().contains("puts off more than 5000 rows"));
+    let account = side.stats.store().rows[Table::LlmTraces.index()];
+    assert_eq!((account.unsynced, account.waiting, account.dead), (5100, 5000, 0));
+}
+
+#[test]
+fn what_one_refusal_made_small_grows_again() {
+    let (stats, store) = stored();
+    store.add(Table::LlmTraces, 500, 200);
+    let mut turn = 0;
+    let receiver = Receiver::start(move |_: &Request| {
+        turn += 1;
+        if turn == 2 { Act::status(413) } else { Act::Take }
+    });
+    let side = Side::of(store, stats, &receiver.url(), |_| {});
+    side.run_until_settled();
+    let sizes: Vec<usize> = receiver.requests().iter().map(|request| request.body.len()).collect();
+    assert!(sizes[2] <= sizes[1] / 2, "{sizes:?}");
+    assert!(sizes[3..sizes.len() - 1].iter().any(|size| *size > sizes[1] * 3 / 4), "{sizes:?}");
+}
+
+#[test]
+fn another_version_of_the_program_sends_the_same_rows_under_another_key() {
+    let (stats, store) = stored();
+    store.add(Table::LlmTraces, 5, 20);
+    let receiver = Receiver::start(|_: &Request| Act::status(503));
+    let mut side = Side::of(store, stats, &receiver.url(), wide);
+    let begin_anew = |side: &mut Side, version: &'static str| {
+        let setup = setup_of(&side.store, &side.stats, &receiver.url(), |setup| {
+            wide(setup);
+            setup.version = version;
+        });
+        side.pusher = Arc::new(Pusher::new(setup));
+        assert!(side.push_once(PATIENCE).unfinished.is_some());
+    };
+    for version in ["1.2.3", "1.2.3", "1.2.4"] {
+        begin_anew(&mut side, version);
+    }
+    let keys: Vec<String> =
+        receiver.requests().iter().map(|request| request.header("idempotency-key").unwrap().to_owned()).collect();
+    assert_eq!(keys[0], keys[1], "the same program, the same bytes, the same key");
+    assert_ne!(keys[1], keys[2]);
+}
+
+#[test]
+fn a_lane_that_fails_holds_up_no_other() {
+    let (stats, store) = stored();
+    for table in Table::ALL {
+        store.add(table, 5, 20);
+    }
+    // A backend for traces alone.
+    let receiver = Receiver::start(|request: &Request| {
+        let status = if request.head.starts_with("POST /in/v1/traces ") { 200 } else { 404 };
+        Act::Answer(status, String::new(), String::new())
+    });
+    let side = Side::of(store, stats, &receiver.url(), |setup| {
+        setup.config.format = PushFormat::Otlp;
+        setup.config.gzip = true;
+    });
+    for _ in 0..3 {
+        assert!(side.push_once(PATIENCE).unfinished.unwrap().contains("TRACE_PUSH_TABLES"));
+    }
+    let unsynced = side.stats.store().rows.map(|account| account.unsynced);
+    assert_eq!(unsynced, [0, 5, 5, 5]);
+    side.store.add(Table::LlmTraces, 5, 20);
+    side.push_once(PATIENCE);
+    assert_eq!(side.stats.store().rows[Table::LlmTraces.index()].unsynced, 0);
 }
