@@ -172,6 +172,12 @@ impl OpenBatch {
         first
     }
 
+    /// The first row of each table in it, and how many there are.
+    pub fn passed(&self) -> Vec<(Table, i64, i64)> {
+        let rows = self.rows_of_tables();
+        self.first_ids().into_iter().map(|(table, first)| (table, first, rows[table.index()])).collect()
+    }
+
     /// How many rows of each table are in it, by [`Table::index`].
     pub fn rows_of_tables(&self) -> Ids {
         let mut rows = Ids::default();

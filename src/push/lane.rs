@@ -287,6 +287,7 @@ impl LanePush<'_> {
         let mut delivery = Delivery { lane: self.lane.name, ..Delivery::default() };
         if !batch.again {
             delivery.cursors = batch.last_ids();
+            delivery.passed = batch.passed();
         }
         delivery.confirmed = batch.rows_of_tables();
         for ((place, id), (table, row)) in refused {
@@ -319,7 +320,10 @@ impl LanePush<'_> {
             log::warn!(rows, lane = self.lane.name; "the remote dropped rows and does not say which");
         }
         self.setup.stats.push().rows_unnamed += receipt.rejected.unnamed;
+        let next = self.next_after(batch, &delivery)?;
+        delivery.open = next.as_ref().map(OpenBatch::freeze);
         self.settle(batch, delivery)?;
+        (self.state.open, self.state.attempts) = (next, 0);
         self.state.refused_in_row = refused_in_row;
         let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
         *suspects = suspects.and_then(|suspects| suspects.checked_sub(batch.rows)).filter(|left| *left > 0);
@@ -332,6 +336,19 @@ impl LanePush<'_> {
         push.circuit = Circuit::Closed;
         push.failures_in_row = 0;
         Ok(())
+    }
+
+    /// The batch after one of new rows that was taken, so that both are noted by one commit: events wait for fewer.
+    /// `None` where more than the cursors decides what comes next.
+    fn next_after(&mut self, batch: &OpenBatch, delivery: &Delivery) -> Result<Option<OpenBatch>, PushError> {
+        let is_plain = !batch.again && delivery.later.is_empty() && self.state.suspects.is_none();
+        if !is_plain || !self.state.breaker.is_closed() || !self.is_proven()? || !self.ledger.waiting()?.is_empty() {
+            return Ok(None);
+        }
+        let mut after = self.ledger.cursors()?;
+        batch.last_ids().into_iter().for_each(|(table, id)| after[table.index()] = id);
+        let limits = self.limits(None)?;
+        Ok(OpenBatch::of_new(self.ledger.rows(), self.draft(), after, limits)?)
     }
 
     /// The remote will not take these rows together, or not this one.

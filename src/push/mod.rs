@@ -196,6 +196,7 @@ impl Pusher {
         let work = {
             let (setup, cancel) = (Arc::clone(&self.setup), cancel.clone());
             move || {
+                give_way();
                 if land.try_send(cycle(&setup, timeout, cancel, urgent, carry)).is_err() {
                     log::debug!("a push ended after everybody had gone");
                 }
@@ -265,6 +266,16 @@ impl Pusher {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Lets everything else on the machine go first: a backlog can wait, an event cannot. On Linux this is of the thread alone.
+fn give_way() {
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        log::debug!(error:% = error; "the push goes at the priority of the others");
+    }
+}
+
+/// About a tenth of the time that another thread gets, where both want all of it.
+const NICENESS: i32 = 10;
 
 /// `true` once it is closed.
 async fn closed(stop: &Receiver<Infallible>) -> bool {

@@ -51,11 +51,7 @@ pub fn prepare_writer(conn: &Connection, sync: Sync) -> Result<(), PragmaError> 
     // The layout of the file: these two only count before the first page is written.
     set(conn, "auto_vacuum", Value::Integer(2))?;
     set(conn, "journal_mode", Value::Text("wal".to_owned()))?;
-    let synchronous = match sync {
-        Sync::Full => 2,
-        Sync::Normal => 1,
-    };
-    set(conn, "synchronous", Value::Integer(synchronous))?;
+    set_sync(conn, sync)?;
     set(conn, "busy_timeout", Value::Integer(BUSY_TIMEOUT.as_millis() as i64))?;
     set(conn, "cache_size", Value::Integer(-WRITER_CACHE_KIB))?;
     set(conn, "journal_size_limit", Value::Integer(WAL_KEPT_BYTES))?;
@@ -64,6 +60,15 @@ pub fn prepare_writer(conn: &Connection, sync: Sync) -> Result<(), PragmaError> 
     set(conn, "temp_store", Value::Integer(2))?;
     set(conn, "trusted_schema", Value::Integer(0))?;
     Ok(())
+}
+
+/// Sets what the commits of a writer survive from now on. Not within a transaction.
+pub fn set_sync(conn: &Connection, sync: Sync) -> Result<(), PragmaError> {
+    let synchronous = match sync {
+        Sync::Full => 2,
+        Sync::Normal => 1,
+    };
+    set(conn, "synchronous", Value::Integer(synchronous))
 }
 
 /// Sets up a reader's connection.

@@ -16,6 +16,7 @@ pub type Rows = [TableRows; Table::ALL.len()];
 struct Sql {
     count: &'static str,
     count_between: &'static str,
+    first_after: &'static str,
     oldest: &'static str,
     first: &'static str,
     newest: &'static str,
@@ -51,6 +52,7 @@ macro_rules! sql_of {
             count: concat!("SELECT count(*) FROM ", $table),
             // These are served by the rowid, from either end.
             count_between: concat!("SELECT count(*) FROM ", $table, " WHERE id > ?1 AND id <= ?2"),
+            first_after: concat!("SELECT id FROM ", $table, " WHERE id > ?1 ORDER BY id LIMIT 1"),
             oldest: concat!(
                 "SELECT id, received_at FROM ",
                 $table,
@@ -324,6 +326,13 @@ pub fn give_back(conn: &Connection, pages: u64) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// The id of the first row after one.
+pub fn first_after(conn: &Connection, table: Table, after: i64) -> rusqlite::Result<Option<i64>> {
+    let mut statement = conn.prepare_cached(sql(table).first_after)?;
+    let mut rows = statement.query([after])?;
+    rows.next()?.map(|row| row.get(0)).transpose()
+}
+
 /// Rows after one id, up to another.
 pub fn count_between(conn: &Connection, table: Table, after: i64, until: i64) -> rusqlite::Result<i64> {
     conn.prepare_cached(sql(table).count_between)?.query_row([after, until], |row| row.get(0))
@@ -364,7 +373,7 @@ mod tests {
         let conn = empty();
         for table in Table::ALL {
             let sql = sql(table);
-            for text in [sql.oldest, sql.first, sql.remove, sql.remove_letters, sql.count_between] {
+            for text in [sql.oldest, sql.first, sql.first_after, sql.remove, sql.remove_letters, sql.count_between] {
                 let plan = plan_of(&conn, text);
                 assert!(plan.contains("USING INTEGER PRIMARY KEY (rowid"), "{text}: {plan}");
                 assert!(!plan.contains("TEMP B-TREE"), "{text}: {plan}");

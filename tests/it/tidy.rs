@@ -44,7 +44,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["logging", "shutdown", "space", "store", "follow", "run"]),
     ("uuid", &["event"]),
     ("libc", &["malloc"]),
-    ("rustix", &["run"]),
+    ("rustix", &["push", "run"]),
     ("signal_hook", &["run"]),
     ("lexopt", &["main"]),
 ];

@@ -22,8 +22,10 @@ use super::backlog;
 use super::delivery::{self, Delivery, Revival, Revived};
 use super::file::{Database, Fault, OpenError, Options, Remote};
 use super::limits;
+use super::options;
 use super::volume::{Ballast, InstanceLock};
 use crate::clock::Clock;
+use crate::config::Sync;
 use crate::event::{Event, Note};
 use crate::logging::Repeats;
 use crate::queue::{Entry, Inbox, Outcome};
@@ -307,6 +309,8 @@ impl Writer {
         Err(last)
     }
 
+    /// Notes a delivery. The disk is not waited for, so that events do not wait for it twice: where the machine dies before
+    /// the next commit of events, rows are sent again, and the remote knows them.
     fn deliver(&mut self, instance_id: &str, delivery: &Delivery) -> bool {
         let Some(Remote { destination, .. }) = self.options.remote.clone() else { return false };
         let now_ms = self.clock.now_ms();
@@ -317,7 +321,15 @@ impl Writer {
             if database.instance_id != instance_id || !database.is_in_place(&self.options.path) {
                 return false;
             }
-            match delivery::note(&mut database.conn, &mut database.rows, &destination, delivery, now_ms) {
+            let relaxed = options::set_sync(&database.conn, Sync::Normal);
+            let noted = delivery::note(&mut database.conn, &mut database.rows, &destination, delivery, now_ms);
+            if let Err(error) = relaxed.and_then(|()| options::set_sync(&database.conn, self.options.sync)) {
+                // What is opened anew has it as it must be.
+                log::warn!(error:% = error; "the database is opened anew");
+                self.database = None;
+                return false;
+            }
+            match noted {
                 Ok(()) => {
                     self.more_to_do |= self.refusing == Some(Refusing::FileFull);
                     if was_full {
