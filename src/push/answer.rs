@@ -75,7 +75,8 @@ pub fn judge(answer: &Answer, sent: &Sent<'_>) -> Verdict {
     }
     match status {
         413 => Verdict::TooLarge { cause },
-        415 if sent.gzip => Verdict::Unencoded { cause },
+        // A compressed body is of no known length, which somebody in between may not take either.
+        411 | 415 if sent.gzip => Verdict::Unencoded { cause },
         300..=399 | 401 | 403 | 404 | 405 | 407 | 410 => Verdict::Misconfigured { after, cause },
         408 | 409 | 425 | 429 => Verdict::Later { after, cause },
         400..=499 => Verdict::Refused { cause },
@@ -119,7 +120,7 @@ fn hint(status: u16) -> &'static str {
         401 | 403 | 407 => ": is TRACE_PUSH_TOKEN right?",
         404 | 405 | 410 => ": is TRACE_PUSH_ENDPOINT right, and does the remote take what TRACE_PUSH_TABLES names?",
         413 => ": set TRACE_PUSH_MAX_BYTES to what the remote takes",
-        415 => ": set TRACE_PUSH_GZIP and TRACE_PUSH_FORMAT to what the remote takes",
+        411 | 415 => ": set TRACE_PUSH_GZIP and TRACE_PUSH_FORMAT to what the remote takes",
         _ => "",
     }
 }
@@ -178,7 +179,9 @@ mod tests {
             assert!(wanted, "{status}: {verdict:?}");
         }
         let sent = Sent { format: PushFormat::Json, lane: LANE, batch_id: "b", rows: 5, gzip: true };
-        assert!(matches!(judge(&answer(415, ""), &sent), Verdict::Unencoded { .. }));
+        for status in [411, 415] {
+            assert!(matches!(judge(&answer(status, ""), &sent), Verdict::Unencoded { .. }));
+        }
     }
 
     #[test]

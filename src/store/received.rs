@@ -12,6 +12,8 @@ use super::file::{OpenError, make_directory, make_private};
 use super::migrate::MigrateError;
 use super::options::{self, PragmaError};
 use super::volume::{Identity, InstanceLock};
+use super::wal;
+use crate::event::Table;
 use crate::wire::pushed::{Pushed, Rejected};
 
 const SCHEMA: &str = include_str!("received.sql");
@@ -97,6 +99,7 @@ impl ReceivedFile {
         let shown = || path.display().to_string();
         let sqlite = |cause| OpenError::Sqlite { path: shown(), cause };
         let io = |cause| OpenError::Io { path: shown(), cause };
+        refuse_strange_log(path)?;
         make_private(path).map_err(io)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = Connection::open_with_flags(path, flags).map_err(sqlite)?;
@@ -165,8 +168,14 @@ impl ReceivedFile {
     ///
     /// # Errors
     /// What could not be moved stays in the log, and is not lost.
+    /// Moves the log into the file, and closes it.
+    ///
+    /// # Errors
+    /// Rows are in the log still: the file must not be moved without it.
     pub fn close(self) -> Result<(), NotTaken> {
-        self.conn.close().map_err(|(_, cause)| failed(&self.path, cause))
+        let emptied = wal::truncate(&self.conn).map_err(|cause| failed(&self.path, cause));
+        self.conn.close().map_err(|(_, cause)| failed(&self.path, cause))?;
+        emptied.map(|_| ())
     }
 
     /// What is stored in a file that nobody finds is lost.
@@ -177,6 +186,19 @@ impl ReceivedFile {
             Ok(_) | Err(_) => Ok(()),
         }
     }
+}
+
+/// A log without its file is of one that was moved away, and rows are in it: SQLite would begin it anew.
+fn refuse_strange_log(path: &Path) -> Result<(), OpenError> {
+    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if bytes(path) == 0 && bytes(Path::new(&log)) > 0 {
+        let cause =
+            std::io::Error::other("the -wal beside it belongs to a file that is not there: put both together again");
+        return Err(OpenError::Io { path: path.display().to_string(), cause });
+    }
+    Ok(())
 }
 
 fn failed(path: &Path, cause: rusqlite::Error) -> NotTaken {
@@ -205,14 +227,21 @@ fn tables(conn: &Connection) -> rusqlite::Result<BTreeMap<String, Total>> {
     tables.collect()
 }
 
-/// Moves the rows of tables past [`TABLES_MAX`] to the refused ones, and says which tables these are.
+/// Moves the rows of tables past [`TABLES_MAX`] to the refused ones, and says which tables these are. Those that a sidecar
+/// has always find room, and a table of which no row is stored takes none.
 fn refuse_tables_too_many(pushed: &mut Pushed<'_>, known: &BTreeMap<String, Total>) -> Vec<String> {
     let (mut new, mut over): (Vec<String>, Vec<String>) = Default::default();
+    let strangers = known.keys().filter(|table| Table::named(table).is_none()).count();
     for list in &mut pushed.tables {
         let is_known = known.contains_key(&*list.table) || new.iter().any(|table| *table == *list.table);
-        if !is_known && known.len() + new.len() < TABLES_MAX {
+        if is_known || Table::named(&list.table).is_some() {
+            continue;
+        }
+        if list.rows.is_empty() {
+            over.push(list.table.to_string());
+        } else if strangers + new.len() < TABLES_MAX {
             new.push(list.table.to_string());
-        } else if !is_known {
+        } else {
             over.push(list.table.to_string());
             pushed.rejected.extend(list.rows.drain(..).map(|row| Rejected {
                 table: list.table.clone(),
@@ -220,7 +249,8 @@ fn refuse_tables_too_many(pushed: &mut Pushed<'_>, known: &BTreeMap<String, Tota
                 index: row.index,
                 code: "too_many_tables",
                 message: "this receiver has as many tables as it takes",
-                retryable: false,
+                // It is not the row's fault.
+                retryable: true,
             }));
         }
     }

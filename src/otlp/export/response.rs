@@ -19,12 +19,14 @@ pub struct Partial {
 /// Reads the body of an answer with a status of success. `None` if it is no export response: a page of HTML, say. An empty
 /// one is, in protobuf and in JSON: everything was taken.
 pub fn partial_success(signal: Signal, body: &[u8]) -> Option<Partial> {
-    let trimmed = body.trim_ascii();
-    match trimmed.first() {
-        None => Some(Partial::default()),
-        // In protobuf this would be the start of a group, of which OTLP has none.
-        Some(b'{') => from_json(signal, trimmed),
-        Some(_) => from_protobuf(body),
+    // The first byte of a response in protobuf, and a length in it, are white space to JSON: what is one is not trimmed.
+    if let Some(partial) = from_protobuf(body) {
+        return Some(partial);
+    }
+    match body.trim_ascii() {
+        [] => Some(Partial::default()),
+        json @ [b'{', ..] => from_json(signal, json),
+        _ => None,
     }
 }
 
@@ -96,6 +98,19 @@ mod tests {
     use crate::otlp::{Encoding, success};
 
     const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::Metrics];
+
+    #[test]
+    fn a_message_of_any_length_is_understood() {
+        // Some lengths are white space, or a brace, to whoever reads JSON.
+        for length in 0..300 {
+            let why = "x".repeat(length);
+            for encoding in [Encoding::Protobuf, Encoding::Json] {
+                let body = success(Signal::Traces, encoding, Some((1, &why)));
+                let found = partial_success(Signal::Traces, &body).map(|partial| partial.rejected);
+                assert_eq!(found, Some(1), "{length} {encoding:?}");
+            }
+        }
+    }
 
     #[test]
     fn what_we_answer_ourselves_is_understood() {

@@ -106,10 +106,27 @@ fn strangers_cannot_invent_tables_for_ever() {
     }
     assert_eq!(said.iter().filter(|said| said["accepted"] == 1).count(), 64);
     assert_eq!(said[65]["rejected"][0]["code"], "too_many_tables", "{}", said[65]);
-    let known = send(&mut client, &push("i", json!({name(0): [{"trace_id": "2", "timestamp": 1}]}))).unwrap();
-    assert_eq!(known.json()["accepted"], 1);
+    assert_eq!(said[65]["rejected"][0]["retryable"], true, "it is not the row's fault");
+    for table in [name(0), "llm_traces".to_owned(), "system_metrics".to_owned()] {
+        let known = send(&mut client, &push("i", json!({table: [{"trace_id": "2", "timestamp": 1}]}))).unwrap();
+        assert_eq!(known.json()["accepted"], 1);
+    }
     let health = receiver.health().1;
-    assert_eq!((health["rows"].as_object().unwrap().len(), &health["rejected"]), (64, &json!(2)), "{health}");
+    assert_eq!((health["rows"].as_object().unwrap().len(), &health["rejected"]), (66, &json!(2)), "{health}");
+}
+
+#[test]
+fn a_table_of_which_no_row_is_stored_takes_no_place() {
+    let dir = new_dir();
+    let receiver = start(&dir.join("r.db"), &[]);
+    let mut client = receiver.client();
+    for n in 0..70 {
+        let table = format!("t_{}{}", char::from(b'a' + n / 26), char::from(b'a' + n % 26));
+        let answer = send(&mut client, &push("i", json!({table: [5]}))).unwrap();
+        assert_eq!(answer.json()["rejected"][0]["code"], "not_an_object");
+    }
+    let answer = send(&mut client, &push("i", json!({"more": [{"trace_id": "1", "timestamp": 1}]}))).unwrap();
+    assert_eq!(answer.json()["accepted"], 1);
 }
 
 #[test]

@@ -125,3 +125,24 @@ fn one_file_has_one_receiver_and_is_for_its_owner_alone() {
     assert_eq!(receiver.exit_code(), 1);
     assert!(receiver.log().contains("is a database of another program"), "{}", receiver.log());
 }
+
+#[test]
+fn a_log_whose_file_was_moved_away_is_not_begun_anew() {
+    let dir = new_dir();
+    let db = dir.join("r.db");
+    let receiver = start(&db, &[]);
+    send(&mut receiver.client(), &push("i", json!({"llm_traces": [{"trace_id": "1", "timestamp": 1}]}))).unwrap();
+    receiver.kill();
+    let (log, moved) = (dir.join("r.db-wal"), dir.join("moved.db"));
+    let rows = std::fs::read(&log).unwrap();
+    std::fs::rename(&db, &moved).unwrap();
+    let mut refused = launch(&db, &[]);
+    assert_eq!(refused.exit_code(), 1);
+    assert!(refused.log().contains("put both together again"), "{}", refused.log());
+    assert_eq!(std::fs::read(&log).unwrap(), rows, "what it holds is there still");
+    std::fs::rename(&moved, &db).unwrap();
+    let receiver = start(&db, &[]);
+    assert_eq!(receiver.health().1["rows"]["llm_traces"], 1);
+    receiver.stop();
+    assert!(!log.exists(), "a good end leaves no log");
+}
