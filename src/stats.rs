@@ -564,6 +564,13 @@ pub struct TableRows {
     pub synced_id: i64,
 }
 
+impl TableRows {
+    /// Whether there is a remote for them.
+    pub fn is_pushed(&self) -> bool {
+        self.synced_id != i64::MAX
+    }
+}
+
 /// Why a row was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pruned {

@@ -11,7 +11,7 @@ use super::cycle::{Complaints, PushError, deliver};
 use super::envelope::Envelope;
 use super::format::{self, Lane};
 use super::rows::Ledger;
-use crate::client::{Answer, Client};
+use crate::client::{self, Answer, Client};
 use crate::event::{EventId, Table};
 use crate::redact::redact;
 use crate::stats::Circuit;
@@ -33,6 +33,8 @@ pub(super) struct LaneCarry {
     suspects_waiting: Option<u64>,
     /// What the remote takes at once, in bytes, where that is less than we may send.
     bytes_max: Option<u64>,
+    /// How often in a row no answer came to what was sent.
+    unanswered: u32,
     /// Whether the remote does not understand compressed bodies.
     plain: bool,
     /// Whether it ever took a row.
@@ -70,6 +72,10 @@ const PROBE_ROWS: u64 = 100;
 const REFUSALS_MAX: u32 = 3;
 /// Rows that are refused one by one in one cycle. At more it is not the rows that are wrong.
 const SET_ASIDE_MAX: u32 = 20;
+/// So often a batch goes unanswered before smaller ones are tried. Where they have been before, once.
+const UNANSWERED_MAX: u32 = 3;
+/// Not below this: it is no length then.
+const UNANSWERED_BYTES: u64 = 64 << 10;
 /// No row waits longer than this for its next attempt. What is due later was put off by a clock that was wrong.
 const LATER_MAX_MS: i64 = 3_600_000;
 /// What the remote was found to take at once grows by this part with each batch, so that one mistake of it does not make
@@ -99,7 +105,12 @@ impl LanePush<'_> {
                 Ok(answer) => answer,
                 Err(error @ PushError::Reselect { .. }) => return Err(error),
                 Err(error) => {
-                    self.state.open = Some(batch);
+                    if self.is_too_much(&batch) {
+                        self.state.unanswered = 0;
+                        self.shrink(&batch, error.cause());
+                    } else {
+                        self.state.open = Some(batch);
+                    }
                     return Err(error);
                 }
             };
@@ -153,6 +164,10 @@ impl LanePush<'_> {
 
     fn thaw(&self) -> Result<Option<OpenBatch>, PushError> {
         let Some(frozen) = self.ledger.open_batch(self.lane.name)? else { return Ok(None) };
+        // What was found to be too long is not sent again.
+        if self.state.bytes_max.is_some_and(|bytes_max| frozen.rows > 1 && frozen.bytes > bytes_max) {
+            return Ok(None);
+        }
         let envelope = Envelope::from_json(&frozen.envelope, self.instance_id);
         // Another version may write the same row in other bytes.
         let Some(envelope) = envelope.filter(|envelope| envelope.version == self.setup.version) else {
@@ -192,11 +207,15 @@ impl LanePush<'_> {
         let soonest_ms = waiting.iter().filter_map(left_ms).min();
         self.state.due = soonest_ms.map(|left| self.setup.clock.uptime() + Duration::from_millis(left.unsigned_abs()));
         waiting.retain(|row| left_ms(row).is_none());
-        if let Some(batch) = self.choose_waiting(&waiting)? {
+        // A row that was refused waits for another to be taken: that is the proof that it is the row.
+        if self.is_proven()?
+            && let Some(batch) = self.choose_waiting(&waiting)?
+        {
             return Ok(Some(batch));
         }
         let limits = self.limits(self.state.suspects)?;
-        Ok(OpenBatch::of_new(self.ledger.rows(), self.draft(), self.ledger.cursors()?, limits)?)
+        let new = OpenBatch::of_new(self.ledger.rows(), self.draft(), self.ledger.cursors()?, limits)?;
+        if new.is_some() { Ok(new) } else { self.choose_waiting(&waiting) }
     }
 
     fn choose_waiting(&mut self, due: &[Waiting]) -> Result<Option<OpenBatch>, PushError> {
@@ -260,6 +279,10 @@ impl LanePush<'_> {
         headers.extend(self.setup.config.headers.iter().map(|(name, value)| (&**name, value.reveal())));
         let body = Body::new(self.ledger.rows(), batch);
         let answer = self.client.post(&request.url, &headers, body, batch.bytes, self.gzip());
+        self.state.unanswered = match &answer {
+            Err(client::Error::NoAnswer(_)) => self.state.unanswered.saturating_add(1),
+            _ => 0,
+        };
         let took_ms = (self.setup.clock.uptime() - now).as_millis() as u64;
         log::debug!(batch:% = batch.draft.id, lane = self.lane.name, rows = batch.rows, bytes = batch.bytes, took_ms; "sent");
         Ok(answer?)
@@ -406,6 +429,13 @@ impl LanePush<'_> {
         let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
         *suspects = None;
         Ok(())
+    }
+
+    /// Whether it may be the length of the batch that leaves it without an answer: there are receivers that close the
+    /// connection on what is too long for them, and lines that are too slow for it.
+    fn is_too_much(&self, batch: &OpenBatch) -> bool {
+        let patience = if self.state.bytes_max.is_some() { 1 } else { UNANSWERED_MAX };
+        self.state.unanswered >= patience && batch.rows > 1 && batch.bytes > UNANSWERED_BYTES
     }
 
     /// The remote takes less at once than was sent.

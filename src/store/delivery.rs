@@ -325,9 +325,12 @@ pub fn revive(
     Ok(revival)
 }
 
-/// Counts what waits and what is dead, of each table. There are few of either.
+/// Counts what waits and what is dead, of each table that is pushed. There are few of either.
 pub fn count(conn: &Connection, destination: &str, rows: &mut Rows) -> rusqlite::Result<()> {
     for table in Table::ALL {
+        if !rows[table.index()].is_pushed() {
+            continue;
+        }
         let waiting = conn.prepare_cached(COUNT_WAITING)?.query_row((table.name(), destination), |row| row.get(0))?;
         let dead = conn.prepare_cached(COUNT_DEAD)?.query_row((table.name(), destination), |row| row.get(0))?;
         let account = &mut rows[table.index()];

@@ -169,7 +169,7 @@ pub fn oldest(
 ) -> rusqlite::Result<Option<Found>> {
     let mut oldest: Option<Found> = None;
     for &table in tables(which) {
-        let params = (until_id(rows, which, table), until_ms, kept_for(destination, which));
+        let params = (until_id(rows, which, table), until_ms, kept_for(rows, destination, which, table));
         let found = find(conn, table, sql(table).oldest, params)?;
         if found.is_some_and(|found| oldest.is_none_or(|oldest| found.received_ms < oldest.received_ms)) {
             oldest = found;
@@ -193,7 +193,7 @@ pub fn first(
         let found = match which {
             Which::DeadLetters => find(conn, table, sql(table).oldest_letter, [destination])?,
             _ => {
-                let params = (until_id(rows, which, table), kept_for(destination, which));
+                let params = (until_id(rows, which, table), kept_for(rows, destination, which, table));
                 find(conn, table, sql(table).first, params)?
             }
         };
@@ -218,9 +218,10 @@ fn tables(which: Which) -> &'static [Table] {
     }
 }
 
-/// For whom rows stay although the push has passed them. Where it does not matter what the remote has, for nobody.
-fn kept_for(destination: Option<&str>, which: Which) -> Option<&str> {
-    destination.filter(|_| which.is_synced())
+/// For whom rows stay although the push has passed them. Where it does not matter what the remote has, and in a table that
+/// is not pushed any more, for nobody.
+fn kept_for<'d>(rows: &Rows, destination: Option<&'d str>, which: Which, table: Table) -> Option<&'d str> {
+    destination.filter(|_| which.is_synced() && rows[table.index()].is_pushed())
 }
 
 /// The last id of a table that may go.
@@ -282,7 +283,8 @@ pub fn remove(
         let gone = if which == Which::DeadLetters {
             tx.prepare_cached(sql(table).remove_letters)?.execute((destination, wanted as i64))?
         } else {
-            let params = (id, until, before_ms, wanted as i64, LOOKED_AT_ROWS as i64, kept_for(destination, which));
+            let kept_for = kept_for(rows, destination, which, table);
+            let params = (id, until, before_ms, wanted as i64, LOOKED_AT_ROWS as i64, kept_for);
             tx.prepare_cached(sql(table).remove)?.execute(params)?
         };
         removed += gone;

@@ -176,10 +176,19 @@ fn more_dead_letters_than_are_kept_let_the_oldest_go() {
 #[test]
 fn a_table_that_is_not_pushed_counts_as_if_the_remote_had_its_rows() {
     let dir = TempDir::new("unpushed");
+    let path = dir.join("t.db");
+    let mut store = Store::open(Options { remote: Some(remote()), ..options(&path) });
+    store.store((0..5).map(|_| event()).collect());
+    assert!(store.deliver(Delivery {
+        cursors: vec![(Table::CustomEvents, 4)],
+        later: vec![waiting(Table::CustomEvents, 2)],
+        dead: vec![dead(Table::CustomEvents, 3)],
+        ..Delivery::default()
+    }));
+    store.close();
     let mut remote = remote();
     remote.tables = vec![Table::LlmTraces];
-    let store = Store::open(Options { remote: Some(remote), ..options(&dir.join("t.db")) });
-    store.store((0..5).map(|_| event()).collect());
+    let store = Store::open(Options { remote: Some(remote), ..options(&path) });
     assert_eq!(account(&store, Table::CustomEvents).unsynced, 0);
     store.clock.advance(8 * DAY);
     store.nudge();

@@ -45,7 +45,7 @@ pub fn store(database: &mut Database, entries: &[Entry], now_ms: i64, stats: &St
     for (account, count) in database.rows.iter_mut().zip(stored) {
         account.stored += count;
         account.present += count;
-        account.unsynced += if account.synced_id == i64::MAX { 0 } else { count };
+        account.unsynced += if account.is_pushed() { count } else { 0 };
     }
     Ok(Stored { outcomes, gains })
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::store::Store;
 use super::{Side, setup_of};
 use crate::support::PATIENCE;
-use crate::support::receiver::{Act, Receiver, Request};
+use crate::support::receiver::{Act, Policy, Receiver, Request};
 
 fn stored() -> (Arc<Stats>, Store) {
     let stats = Arc::new(Stats::default());
@@ -345,4 +345,29 @@ fn a_lane_that_fails_holds_up_no_other() {
     side.store.add(Table::LlmTraces, 5, 20);
     side.push_once(PATIENCE);
     assert_eq!(side.stats.store().rows[Table::LlmTraces.index()].unsynced, 0);
+}
+
+/// Closes the connection as soon as it knows that a body is too long for it.
+struct Abrupt;
+
+impl Policy for Abrupt {
+    fn before(&mut self, head: &str) -> Act {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if length.parse::<u64>().unwrap() > 200_000 { Act::CloseBefore } else { Act::Take }
+    }
+
+    fn after(&mut self, _request: &Request) -> Act {
+        Act::Take
+    }
+}
+
+#[test]
+fn a_receiver_that_hangs_up_on_long_bodies_is_sent_shorter_ones() {
+    let (stats, store) = stored();
+    store.add(Table::LlmTraces, 1000, 900);
+    let receiver = Receiver::start(Abrupt);
+    let side = Side::of(store, stats, &receiver.url(), wide);
+    side.run_until_settled();
+    assert_eq!(receiver.ids().len(), 1000);
+    assert_eq!(side.store.dead(), BTreeSet::new());
 }
