@@ -114,7 +114,8 @@ impl OpenBatch {
     /// The rows cannot be read now.
     pub fn thaw(rows: &dyn Rows, draft: Draft, frozen: &FrozenBatch) -> Result<Option<OpenBatch>, ReadFault> {
         let Some(ranges) = ranges::parse(&frozen.ranges) else { return Ok(None) };
-        let unlimited = Limits { bytes_max: u64::MAX, rows_max: u64::MAX };
+        // More than any batch, and far from what a length can be.
+        let unlimited = Limits { bytes_max: 1 << 40, rows_max: u64::MAX };
         let mut chosen = Chosen::new(&draft, unlimited);
         for range in ranges {
             if !draft.lane.tables.contains(&range.table) {
@@ -610,5 +611,57 @@ mod tests {
         let batch = select(&fake, [0; 4], WIDE).unwrap();
         fake.tables.borrow_mut()[0].push((151, 151, 5));
         assert!(streamed(&fake, &batch).is_ok(), "a later row is none of its business");
+    }
+
+    #[test]
+    fn a_batch_that_was_noted_is_made_again_to_the_byte_or_not_at_all() {
+        let fake = Fake::new([
+            (1..=250).map(|id| (id, id, 30)).collect(),
+            vec![(4, 9, 1), (9, 10, 1)],
+            (7..=120).map(|id| (id, id, 3)).collect(),
+            vec![(3, 3, 3)],
+        ]);
+        let bytes_of = |batch: &OpenBatch| {
+            let mut bytes = Vec::new();
+            Body::new(&fake, batch).read_to_end(&mut bytes).map(|_| bytes)
+        };
+        for format in PushFormat::ALL {
+            for lane in format::lanes(format) {
+                let draft = Draft { format, lane: *lane, ..draft() };
+                let batch = OpenBatch::of_new(&fake, draft.clone(), [0; 4], WIDE).unwrap().unwrap();
+                let frozen = batch.freeze();
+                let again = OpenBatch::thaw(&fake, draft.clone(), &frozen).unwrap().unwrap();
+                assert_eq!(again, batch, "{format:?} {}", lane.name);
+                assert_eq!(bytes_of(&again).unwrap().len() as u64, frozen.bytes);
+                for changed in [
+                    FrozenBatch { bytes: frozen.bytes + 1, ..frozen.clone() },
+                    FrozenBatch { rows: frozen.rows - 1, ..frozen.clone() },
+                    FrozenBatch { ranges: "[]".to_owned(), ..frozen.clone() },
+                    FrozenBatch { ranges: "garbage".to_owned(), ..frozen.clone() },
+                ] {
+                    assert_eq!(OpenBatch::thaw(&fake, draft.clone(), &changed).unwrap(), None, "{changed:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_waited_go_out_without_those_between_them() {
+        let fake = Fake::new([(1..=9).map(|id| (id, id, 3)).collect(), vec![], vec![(5, 5, 5)], vec![]]);
+        let waits = |table, id| Waiting { table, id, due_ms: 0, attempts: 1, alone: false };
+        let waiting = [
+            waits(Table::LlmTraces, 2),
+            waits(Table::LlmTraces, 3),
+            waits(Table::LlmTraces, 8),
+            waits(Table::LlmTraces, 99),
+            waits(Table::CustomEvents, 5),
+        ];
+        let batch = OpenBatch::of_waiting(&fake, draft(), &waiting, WIDE).unwrap().unwrap();
+        let body = streamed(&fake, &batch).unwrap();
+        assert_eq!((ids(&body, Table::LlmTraces), ids(&body, Table::CustomEvents)), (vec![2, 3, 8], vec![5]));
+        assert!(batch.holds(Table::LlmTraces, 8) && !batch.holds(Table::LlmTraces, 5));
+        assert_eq!(OpenBatch::of_waiting(&fake, draft(), &waiting[3..4], WIDE).unwrap(), None, "it is gone");
+        let again = OpenBatch::thaw(&fake, draft(), &batch.freeze()).unwrap().unwrap();
+        assert_eq!(again, batch);
     }
 }

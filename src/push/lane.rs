@@ -203,7 +203,8 @@ impl LanePush<'_> {
         let now_ms = self.setup.clock.now_ms();
         let mut waiting = self.ledger.waiting()?;
         waiting.retain(|row| self.lane.tables.contains(&row.table) && self.setup.config.tables.contains(&row.table));
-        let left_ms = |row: &Waiting| Some(row.due_ms - now_ms).filter(|left| (1..=LATER_MAX_MS).contains(left));
+        let left_ms =
+            |row: &Waiting| Some(row.due_ms.saturating_sub(now_ms)).filter(|left| (1..=LATER_MAX_MS).contains(left));
         let soonest_ms = waiting.iter().filter_map(left_ms).min();
         self.state.due = soonest_ms.map(|left| self.setup.clock.uptime() + Duration::from_millis(left.unsigned_abs()));
         waiting.retain(|row| left_ms(row).is_none());
