@@ -382,6 +382,26 @@ mod tests {
     }
 
     #[test]
+    fn plain_http_goes_nowhere_that_is_not_private_whatever_the_name_stands_for() {
+        let resolve = |url: &str| {
+            let never = NextTimeout {
+                after: ureq::unversioned::transport::time::Duration::NotHappening,
+                ..NextTimeout::default()
+            };
+            let names = Names { private_http: true, ..Names::default() };
+            names.resolve(&url.parse().unwrap(), &Config::default(), never).map_err(sorted)
+        };
+        for url in
+            ["http://10.0.0.7", "http://127.0.0.1:8080", "http://[fdaa::3]:1", "https://192.0.2.1", "http://localhost"]
+        {
+            assert!(resolve(url).is_ok(), "{url}");
+        }
+        for url in ["http://192.0.2.1", "http://[2001:db8::1]:80"] {
+            assert!(matches!(resolve(url), Err(Error::Unreachable(why)) if why.contains("use https")), "{url}");
+        }
+    }
+
+    #[test]
     fn a_file_without_certificates_makes_no_client() {
         for pem in ["", "no certificate", "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n"] {
             let config = ClientConfig {
