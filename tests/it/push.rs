@@ -1,6 +1,7 @@
 //! The push against a sink made by hand, over real sockets.
 
 mod chaos;
+mod fleet;
 mod killed;
 mod otlp;
 mod refusals;

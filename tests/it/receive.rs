@@ -36,7 +36,7 @@ fn launch(db: &Path, env: &[(&str, &str)]) -> Sidecar {
 }
 
 /// A receiver inside of the test, with what goes wrong.
-fn running(db: &Path, faults: &str, token: Option<&str>) -> Running {
+pub fn running(db: &Path, faults: &str, token: Option<&str>) -> Running {
     Running::start(options(0, db, faults, token)).unwrap()
 }
 

@@ -150,6 +150,10 @@ impl Store {
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
+    pub fn instance_id(&self) -> String {
+        Reader::open(&self.path()).unwrap().instance_id().unwrap()
+    }
+
     pub fn conn(&self) -> Connection {
         read_only(&self.path())
     }
