@@ -173,7 +173,12 @@ impl Client {
         if let Some(fault) = exact.fault {
             return Err(Error::Body(fault));
         }
-        self.read(response)
+        let untouched = exact.left == length;
+        self.read(response).map_err(|error| match error {
+            // It cannot be for what was sent: nothing was.
+            Error::NoAnswer(cause) if untouched => Error::Unreachable(cause),
+            other => other,
+        })
     }
 
     /// Fetches `url`.
@@ -224,7 +229,11 @@ struct Names {
 impl Resolver for Names {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         if !uri.host().is_some_and(is_localhost) {
-            let found = self.asked.resolve(uri, config, timeout)?;
+            // What cannot be looked up cannot be reached, whatever it is called.
+            let found = self.asked.resolve(uri, config, timeout).map_err(|error| match error {
+                ureq::Error::Io(error) => ureq::Error::Other(Box::new(NotFound(error))),
+                other => other,
+            })?;
             if !self.private_http || uri.scheme() == Some(&Scheme::HTTPS) {
                 return Ok(found);
             }
@@ -241,6 +250,11 @@ impl Resolver for Names {
         Ok(addresses)
     }
 }
+
+/// Nobody knows the name now.
+#[derive(Debug, thiserror::Error)]
+#[error("the host name cannot be looked up: {0}")]
+struct NotFound(io::Error);
 
 /// Why plain http does not go there.
 #[derive(Debug, thiserror::Error)]

@@ -132,7 +132,19 @@ fn push_all(
         }
         let (ledger, instance_id) = (ledger.as_ref(), instance_id.as_str());
         let complaints = &mut carry.complaints;
-        let pushed = LanePush { setup, client: &client, ledger, instance_id, lane: *lane, state, complaints }.push();
+        let lane_push = LanePush {
+            setup,
+            client: &client,
+            ledger,
+            instance_id,
+            lane: *lane,
+            state,
+            complaints,
+            refused_alone: 0,
+            refused_again: 0,
+            settled: false,
+        };
+        let pushed = lane_push.push();
         match pushed {
             Ok(()) => {
                 state.breaker.worked();

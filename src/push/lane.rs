@@ -1,6 +1,6 @@
 //! One lane of a cycle: chooses batches, sends them, and acts on the answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Setup;
@@ -16,7 +16,7 @@ use crate::event::{EventId, Table};
 use crate::redact::redact;
 use crate::stats::Circuit;
 use crate::store::{DeadLetter, Delivery, WAITING_MAX, Waiting};
-use crate::wire::push::{Receipt, RejectedRow};
+use crate::wire::push::{self as wire, Receipt, RejectedRow};
 
 /// What a lane keeps from one cycle to the next. All of it may be lost: the file knows the open batch.
 #[derive(Debug, Default)]
@@ -33,6 +33,14 @@ pub(super) struct LaneCarry {
     suspects_waiting: Option<u64>,
     /// What the remote takes at once, in bytes, where that is less than we may send.
     bytes_max: Option<u64>,
+    /// How many batches it took of which it took rows.
+    taken: u64,
+    /// What that was when it refused the batch among whose rows the bad one is looked for.
+    hunting_since: u64,
+    /// What that was when it first refused a row that waits, by table and id.
+    refused_since: BTreeMap<(usize, i64), u64>,
+    /// How often in a row it answered the same batch with an error of its own.
+    errors: u32,
     /// How often in a row no answer came to what was sent.
     unanswered: u32,
     /// Whether the remote does not understand compressed bodies.
@@ -62,16 +70,25 @@ pub(super) struct LanePush<'a> {
     pub(super) lane: Lane,
     pub(super) state: &'a mut LaneCarry,
     pub(super) complaints: &'a mut Complaints,
+    /// Rows that were refused alone in this cycle, for the first time and again.
+    pub(super) refused_alone: u32,
+    pub(super) refused_again: u32,
+    /// Whether what became of the batch is noted: then it does not go again, whatever follows.
+    pub(super) settled: bool,
 }
 
 /// A body of more rows is no faster, and its receipt would be longer.
-const ROWS_MAX: u64 = 5000;
+const ROWS_MAX: u64 = wire::ROWS_MAX as u64;
 /// What goes out while the breaker is not closed, and while the remote has not taken a row yet.
 const PROBE_ROWS: u64 = 100;
 /// A row is sent alone this often before it is a dead letter.
 const REFUSALS_MAX: u32 = 3;
 /// Rows that are refused one by one in one cycle. At more it is not the rows that are wrong.
 const SET_ASIDE_MAX: u32 = 20;
+/// So few rows that are refused are no sign that everything is.
+const FEW_REFUSED: usize = 3;
+/// So often a batch meets an error of the remote before it is looked for a row that makes it.
+const ERRORS_MAX: u32 = 5;
 /// So often a batch goes unanswered before smaller ones are tried. Where they have been before, once.
 const UNANSWERED_MAX: u32 = 3;
 /// Not below this: it is no length then.
@@ -85,13 +102,13 @@ const REGROWTH: u64 = 16;
 impl LanePush<'_> {
     /// Pushes until the lane has no row left that may go now.
     pub(super) fn push(mut self) -> Result<(), PushError> {
-        let mut set_aside = 0;
+        let taken_before = self.state.taken;
         self.recall()?;
         loop {
             if self.state.open.is_none() {
                 self.state.open = self.choose()?;
                 self.state.attempts = 0;
-                let Some(batch) = &self.state.open else { return Ok(()) };
+                let Some(batch) = &self.state.open else { return self.verdict_of_all(taken_before) };
                 let delivery = Delivery { lane: self.lane.name, open: Some(batch.freeze()), ..Delivery::default() };
                 if !deliver(self.setup, self.instance_id, delivery) {
                     // It can be sent all the same: rows that come twice are known by their ids.
@@ -120,29 +137,47 @@ impl LanePush<'_> {
             let again = match judge(&answer, &sent) {
                 Verdict::Taken(receipt) if self.names_too_few(&receipt, &batch) => {
                     let cause = format!("the remote answered {} and does not say which rows it refuses", answer.status);
-                    self.refused(&batch, &answer, cause, &mut set_aside)
+                    self.refused(&batch, &answer, cause)
                 }
-                Verdict::Taken(receipt) => self.taken(&batch, receipt, answer.status),
-                Verdict::Refused { cause } => self.refused(&batch, &answer, cause, &mut set_aside),
+                Verdict::Taken(receipt) => self.taken(&batch, receipt, &answer),
+                Verdict::Refused { cause } => self.refused(&batch, &answer, cause),
                 Verdict::TooLarge { cause } if rows > 1 => {
                     self.shrink(&batch, &cause);
                     Ok(())
                 }
-                Verdict::TooLarge { cause } => self.set_aside(&batch, &answer, cause, true, &mut set_aside),
+                Verdict::TooLarge { cause } => self.set_aside(&batch, &answer, cause, true),
                 Verdict::Unencoded { cause } => {
                     log::warn!(cause = cause.as_str(); "the remote takes no gzip, going on without");
                     self.state.plain = true;
                     self.state.open = Some(batch.clone());
                     Ok(())
                 }
+                Verdict::Later { after, cause } if self.meets_errors(&answer) => {
+                    self.state.errors = 0;
+                    self.look_for_the_row(&batch, &answer)?;
+                    return Err(PushError::Retry { after, cause });
+                }
                 Verdict::Later { after, cause } => Err(PushError::Retry { after, cause }),
                 Verdict::Misconfigured { after, cause } => Err(PushError::Misconfigured { after, cause }),
             };
             if let Err(error) = again {
-                self.state.open = Some(batch);
+                if !std::mem::take(&mut self.settled) {
+                    self.state.open = Some(batch);
+                }
                 return Err(error);
             }
+            self.settled = false;
         }
+    }
+
+    /// Nothing is left that may go now. Where all that went was refused, the remote does not work for all that.
+    fn verdict_of_all(&mut self, taken_before: u64) -> Result<(), PushError> {
+        if self.refused_again < SET_ASIDE_MAX || self.state.taken > taken_before {
+            return Ok(());
+        }
+        let never = if self.is_proven()? { "" } else { ", and it has never taken one" };
+        let cause = format!("the remote refused {SET_ASIDE_MAX} rows again, one by one{never}");
+        Err(PushError::Misconfigured { after: None, cause })
     }
 
     /// Finds the batch that was on its way when the program ended, or drops one whose time is over.
@@ -164,8 +199,11 @@ impl LanePush<'_> {
 
     fn thaw(&self) -> Result<Option<OpenBatch>, PushError> {
         let Some(frozen) = self.ledger.open_batch(self.lane.name)? else { return Ok(None) };
-        // What was found to be too long is not sent again.
-        if self.state.bytes_max.is_some_and(|bytes_max| frozen.rows > 1 && frozen.bytes > bytes_max) {
+        // What was found to be too long, or to hold a row that is looked for, is not sent again.
+        let suspects = if frozen.again { self.state.suspects_waiting } else { self.state.suspects };
+        let is_too_long = self.state.bytes_max.is_some_and(|bytes_max| frozen.bytes > bytes_max)
+            || suspects.is_some_and(|suspects| frozen.rows > suspects.div_ceil(2));
+        if frozen.rows > 1 && is_too_long {
             return Ok(None);
         }
         let envelope = Envelope::from_json(&frozen.envelope, self.instance_id);
@@ -182,7 +220,9 @@ impl LanePush<'_> {
     fn is_next(&self, open: &OpenBatch) -> Result<bool, PushError> {
         if open.again {
             let waiting = self.ledger.waiting()?;
-            return Ok(open.waited().all(|row| waiting.iter().any(|waits| (waits.table, waits.id) == row)));
+            let waiting: BTreeSet<(usize, i64)> = waiting.iter().map(|row| (row.table.index(), row.id)).collect();
+            let is_pushed = |table| self.setup.config.tables.contains(&table);
+            return Ok(open.waited().all(|(table, id)| is_pushed(table) && waiting.contains(&(table.index(), id))));
         }
         let cursors = self.ledger.cursors()?;
         for (table, first) in open.first_ids() {
@@ -198,7 +238,7 @@ impl LanePush<'_> {
         Ok(true)
     }
 
-    /// The next batch: of the rows that wait those that are due, then new ones.
+    /// The next batch: new rows, then those that wait and are due.
     fn choose(&mut self) -> Result<Option<OpenBatch>, PushError> {
         let now_ms = self.setup.clock.now_ms();
         let mut waiting = self.ledger.waiting()?;
@@ -208,12 +248,8 @@ impl LanePush<'_> {
         let soonest_ms = waiting.iter().filter_map(left_ms).min();
         self.state.due = soonest_ms.map(|left| self.setup.clock.uptime() + Duration::from_millis(left.unsigned_abs()));
         waiting.retain(|row| left_ms(row).is_none());
-        // A row that was refused waits for another to be taken: that is the proof that it is the row.
-        if self.is_proven()?
-            && let Some(batch) = self.choose_waiting(&waiting)?
-        {
-            return Ok(Some(batch));
-        }
+        // New rows first: what was put off or refused must not keep them waiting, and may itself wait for one of them to be
+        // taken, which is the proof that the remote takes rows.
         let limits = self.limits(self.state.suspects)?;
         let new = OpenBatch::of_new(self.ledger.rows(), self.draft(), self.ledger.cursors()?, limits)?;
         if new.is_some() { Ok(new) } else { self.choose_waiting(&waiting) }
@@ -226,7 +262,9 @@ impl LanePush<'_> {
         if let Some(batch) = OpenBatch::of_waiting(rows, self.draft(), &together, limits)? {
             return Ok(Some(batch));
         }
-        for row in due.iter().filter(|row| row.alone) {
+        // When so many were refused again, the others have time until the next push.
+        let tried = self.refused_again < SET_ASIDE_MAX;
+        for row in due.iter().filter(|row| row.alone && tried) {
             if let Some(batch) = OpenBatch::of_waiting(rows, self.draft(), std::slice::from_ref(row), limits)? {
                 return Ok(Some(batch));
             }
@@ -298,9 +336,9 @@ impl LanePush<'_> {
     }
 
     /// The remote has the batch, but for the rows that it names.
-    fn taken(&mut self, batch: &OpenBatch, receipt: Receipt, status: u16) -> Result<(), PushError> {
+    fn taken(&mut self, batch: &OpenBatch, receipt: Receipt, answer: &Answer) -> Result<(), PushError> {
+        let (status, random) = (answer.status, fastrand::f64());
         let attempts = self.attempts_of(batch)?;
-        let now_ms = self.setup.clock.now_ms();
         let mut refused: BTreeMap<(usize, i64), (Table, RejectedRow)> = BTreeMap::new();
         for row in receipt.rejected.rows {
             match self.find(batch, &row)? {
@@ -318,21 +356,34 @@ impl LanePush<'_> {
             delivery.confirmed[place] -= 1;
             let attempts = attempts.get(&(place, id)).copied().unwrap_or(0).saturating_add(1);
             if row.retryable == Some(true) {
-                let wait = self.setup.backoff.wait(attempts, None, fastrand::f64());
-                let due_ms = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(LATER_MAX_MS));
+                // What is put off together comes again together.
+                let due_ms = self.due_ms(self.setup.backoff.wait(attempts, answer.retry_after, random));
                 delivery.later.push(Waiting { table, id, due_ms, attempts, alone: false });
             } else {
-                let RejectedRow { code, message, .. } = row;
+                let (code, message) = (row.code.map(|text| self.hide(&text)), row.message.map(|text| self.hide(&text)));
                 delivery.dead.push(DeadLetter { table, id, status, code, message, attempts });
             }
         }
         let dead = delivery.dead.len() as u64;
         let refused_in_row = if dead == batch.rows { self.state.refused_in_row + dead } else { 0 };
-        if refused_in_row > u64::from(SET_ASIDE_MAX) {
-            return Err(PushError::Misconfigured {
-                after: None,
-                cause: format!("the remote refuses every row ({status}): do its version and ours fit together?"),
-            });
+        let too_many =
+            refused_in_row > u64::from(SET_ASIDE_MAX) || (dead > u64::from(SET_ASIDE_MAX) && 2 * dead > batch.rows);
+        let has_room = batch.again || self.ledger.waiting()?.len() + delivery.dead.len() <= WAITING_MAX;
+        let mut refuses_all = false;
+        if too_many && has_room {
+            // Not the rows are wrong, but one of the two programs: there is time to mend it, and nobody is held up. In the
+            // end the remote has its way.
+            let wait = self.setup.misconfigured.wait(u32::MAX, answer.retry_after, random);
+            let due_ms = self.due_ms(wait);
+            for row in std::mem::take(&mut delivery.dead) {
+                let DeadLetter { table, id, attempts, .. } = row;
+                if attempts < REFUSALS_MAX {
+                    refuses_all = true;
+                    delivery.later.push(Waiting { table, id, due_ms, attempts, alone: false });
+                } else {
+                    delivery.dead.push(row);
+                }
+            }
         }
         if batch.again {
             let stays = |row: &(Table, i64)| delivery.later.iter().any(|later| (later.table, later.id) == *row);
@@ -344,11 +395,21 @@ impl LanePush<'_> {
             log::warn!(rows, lane = self.lane.name; "the remote dropped rows and does not say which");
         }
         self.setup.stats.push().rows_unnamed += receipt.rejected.unnamed;
-        let next = self.next_after(batch, &delivery)?;
+        // What the remote has is noted whether the next can be chosen now or not.
+        let next = if refuses_all { None } else { self.next_after(batch, &delivery).unwrap_or(None) };
         delivery.open = next.as_ref().map(OpenBatch::freeze);
+        let confirms = delivery.confirmed.iter().any(|rows| *rows > 0);
         self.settle(batch, delivery)?;
         (self.state.open, self.state.attempts) = (next, 0);
         self.state.refused_in_row = refused_in_row;
+        self.state.taken += u64::from(confirms);
+        self.state.errors = 0;
+        if refuses_all {
+            return Err(PushError::Misconfigured {
+                after: answer.retry_after,
+                cause: format!("the remote refuses most rows ({status}): do its version and ours fit together?"),
+            });
+        }
         let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
         *suspects = suspects.and_then(|suspects| suspects.checked_sub(batch.rows)).filter(|left| *left > 0);
         if let Some(bytes_max) = &mut self.state.bytes_max {
@@ -366,7 +427,7 @@ impl LanePush<'_> {
     /// `None` where more than the cursors decides what comes next.
     fn next_after(&mut self, batch: &OpenBatch, delivery: &Delivery) -> Result<Option<OpenBatch>, PushError> {
         let is_plain = !batch.again && delivery.later.is_empty() && self.state.suspects.is_none();
-        if !is_plain || !self.state.breaker.is_closed() || !self.is_proven()? || !self.ledger.waiting()?.is_empty() {
+        if !is_plain || !self.state.breaker.is_closed() || !self.is_proven()? {
             return Ok(None);
         }
         let mut after = self.ledger.cursors()?;
@@ -376,60 +437,108 @@ impl LanePush<'_> {
     }
 
     /// The remote will not take these rows together, or not this one.
-    fn refused(
-        &mut self,
-        batch: &OpenBatch,
-        answer: &Answer,
-        cause: String,
-        set_aside: &mut u32,
-    ) -> Result<(), PushError> {
+    fn refused(&mut self, batch: &OpenBatch, answer: &Answer, cause: String) -> Result<(), PushError> {
         if batch.rows == 1 {
-            return self.set_aside(batch, answer, cause, false, set_aside);
+            return self.set_aside(batch, answer, cause, false);
         }
         log::debug!(rows = batch.rows, cause = cause.as_str(); "looking for the row that is refused");
         let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
+        if suspects.is_none() {
+            self.state.hunting_since = self.state.taken;
+        }
         *suspects = Some(batch.rows);
         Ok(())
     }
 
-    /// A row that was refused alone waits for its next attempt, or is a dead letter: when it was refused often enough,
-    /// or is `hopeless`, and the remote has taken another.
+    /// A row that was refused alone waits for its next attempt, or is a dead letter: when it was refused often enough, or
+    /// is `hopeless`, and the remote takes others.
     fn set_aside(
         &mut self,
         batch: &OpenBatch,
         answer: &Answer,
         cause: String,
         hopeless: bool,
-        set_aside: &mut u32,
     ) -> Result<(), PushError> {
         let misconfigured = |cause: String| Err(PushError::Misconfigured { after: answer.retry_after, cause });
         let Some((table, id)) = batch.last_ids().first().copied() else { return Ok(()) };
         let proven = self.is_proven()?;
-        *set_aside += 1;
-        if *set_aside > SET_ASIDE_MAX {
-            let never = if proven { "" } else { ", and it has never taken one" };
-            return misconfigured(format!("{cause}; more than {SET_ASIDE_MAX} rows were refused one by one{never}"));
-        }
         let waiting = self.ledger.waiting()?;
+        if batch.again {
+            self.refused_again += 1;
+        } else {
+            self.refused_alone += 1;
+            if self.refused_alone > SET_ASIDE_MAX || waiting.len() >= WAITING_MAX {
+                let never = if proven { "" } else { ", and it has never taken one" };
+                return misconfigured(format!(
+                    "{cause}; more than {SET_ASIDE_MAX} rows were refused one by one{never}"
+                ));
+            }
+        }
         let known = waiting.iter().find(|row| (row.table, row.id) == (table, id));
         let attempts = known.map_or(0, |row| row.attempts).saturating_add(1);
+        let takes_others = self.takes_others(batch, (table, id), &waiting);
         let mut delivery = Delivery { lane: self.lane.name, ..Delivery::default() };
         if !batch.again {
             delivery.cursors = batch.last_ids();
         }
-        if proven && (hopeless || attempts >= REFUSALS_MAX) {
+        if proven && takes_others && (hopeless || attempts >= REFUSALS_MAX) {
             let message = self.excerpt(&answer.body);
             let code = format::code(batch.draft.format, answer);
             delivery.dead.push(DeadLetter { table, id, status: answer.status, code, message, attempts });
         } else {
             let wait = self.setup.backoff.wait(attempts, answer.retry_after, fastrand::f64());
-            let due_ms = self.setup.clock.now_ms() + i64::try_from(wait.as_millis()).unwrap_or(LATER_MAX_MS);
+            let due_ms = self.due_ms(wait);
             delivery.later.push(Waiting { table, id, due_ms, attempts, alone: true });
         }
         self.settle(batch, delivery)?;
         let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
         *suspects = None;
         Ok(())
+    }
+
+    /// Whether it is the row, and not the remote that has begun to refuse everything: it took another since it first refused
+    /// a batch with this one, or there are few that it refuses.
+    fn takes_others(&mut self, batch: &OpenBatch, row: (Table, i64), waiting: &[Waiting]) -> bool {
+        let hunting = if batch.again { self.state.suspects_waiting } else { self.state.suspects };
+        let since = if hunting.is_some() { self.state.hunting_since } else { self.state.taken };
+        if self.state.refused_since.len() >= WAITING_MAX {
+            self.state.refused_since.clear();
+        }
+        let key = (row.0.index(), row.1);
+        let since = *self.state.refused_since.entry(key).or_insert(since);
+        let few = waiting.iter().filter(|waits| waits.alone).count() <= FEW_REFUSED;
+        self.state.taken > since || few
+    }
+
+    fn due_ms(&self, wait: Duration) -> i64 {
+        self.setup.clock.now_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(LATER_MAX_MS))
+    }
+
+    /// Whether the remote fails at this batch again and again by a fault of its own. Those of a gateway, and that it has no
+    /// room or time, are not of the rows.
+    fn meets_errors(&mut self, answer: &Answer) -> bool {
+        let own = answer.status >= 500 && !matches!(answer.status, 502..=504 | 507);
+        self.state.errors = if own { self.state.errors + 1 } else { 0 };
+        self.state.errors >= ERRORS_MAX
+    }
+
+    /// One row may make the remote fail: the next batch has half as many, and a row alone waits, so that others go on.
+    fn look_for_the_row(&mut self, batch: &OpenBatch, answer: &Answer) -> Result<(), PushError> {
+        let Some((table, id)) = batch.last_ids().first().copied() else { return Ok(()) };
+        if batch.rows > 1 {
+            return self.refused(batch, answer, "the remote fails at a batch again and again".to_owned());
+        }
+        let waiting = self.ledger.waiting()?;
+        let known = waiting.iter().find(|row| (row.table, row.id) == (table, id));
+        if known.is_none() && waiting.len() >= WAITING_MAX {
+            self.state.open = Some(batch.clone());
+            return Ok(());
+        }
+        let attempts = known.map_or(0, |row| row.attempts);
+        let wait = self.setup.misconfigured.wait(u32::MAX, answer.retry_after, fastrand::f64());
+        let later = vec![Waiting { table, id, due_ms: self.due_ms(wait), attempts, alone: true }];
+        let cursors = if batch.again { Vec::new() } else { batch.last_ids() };
+        self.settle(batch, Delivery { lane: self.lane.name, cursors, later, ..Delivery::default() })
     }
 
     /// Whether it may be the length of the batch that leaves it without an answer: there are receivers that close the
@@ -450,7 +559,9 @@ impl LanePush<'_> {
 
     /// Notes what became of a batch. After that it is over.
     fn settle(&mut self, batch: &OpenBatch, delivery: Delivery) -> Result<(), PushError> {
-        if delivery.later.len() > 1 && self.ledger.waiting()?.len() + delivery.later.len() > WAITING_MAX {
+        // Of a batch that waited all rows are among them already.
+        let more = if batch.again { 0 } else { delivery.later.len() };
+        if more > 1 && self.ledger.waiting()?.len() + more > WAITING_MAX {
             let cause = format!("the remote puts off more than {WAITING_MAX} rows");
             return Err(PushError::Retry { after: None, cause });
         }
@@ -461,6 +572,7 @@ impl LanePush<'_> {
             let cause = "the database could not note what the remote confirmed".to_owned();
             return Err(PushError::Down { cause });
         }
+        self.settled = true;
         {
             let mut push = self.setup.stats.push();
             push.batches += u64::from(confirmed > 0);
@@ -505,21 +617,27 @@ impl LanePush<'_> {
 
     /// What the remote says of a refusal, for whoever reads the dead letter. Nothing that is secret.
     fn excerpt(&self, body: &[u8]) -> Option<String> {
-        let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT_BYTES_MAX)]);
+        let text = self.hide(&String::from_utf8_lossy(&body[..body.len().min(EXCERPT_READ_MAX)]));
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// A text of the remote in a line, without what is secret, cut.
+    fn hide(&self, text: &str) -> String {
         let token = self.setup.config.token.as_ref();
         let secrets = token.into_iter().chain(self.setup.config.headers.iter().map(|(_, value)| value));
         // Of a user and a password, the password alone is one too.
         let parts =
             secrets.flat_map(|secret| [secret.reveal(), secret.reveal().split_once(':').map_or("", |part| part.1)]);
         let hidden = parts.filter(|part| !part.is_empty());
-        let text = hidden.fold(text.into_owned(), |text, part| text.replace(part, "***"));
+        let text = hidden.fold(text.to_owned(), |text, part| text.replace(part, "***"));
         let text = redact(&text);
         let text: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
         let text = text.trim();
-        let text = &text[..text.floor_char_boundary(EXCERPT_BYTES_MAX)];
-        (!text.is_empty()).then(|| text.to_owned())
+        text[..text.floor_char_boundary(EXCERPT_BYTES_MAX)].to_owned()
     }
 }
 
 /// Of an answer that refuses a row.
 const EXCERPT_BYTES_MAX: usize = 200;
+/// Read of it, so that what is hidden is whole.
+const EXCERPT_READ_MAX: usize = 64 << 10;

@@ -151,8 +151,8 @@ impl Pusher {
             Some(landed) => self.land_until(landed, until).await,
             None => Ok(()),
         };
-        // What ended well may have begun before the last row was stored.
-        if result.is_ok() {
+        // What has ended may have begun before the last row was stored, and one lane's trouble is not another's.
+        if !matches!(result, Err(PushError::Down { .. } | PushError::Cancelled)) {
             result = self.last_cycle(until).await;
         }
         let (batches_now, rows_now) = self.confirmed();

@@ -117,7 +117,7 @@ pub fn note(
     }
     for row in &delivery.later {
         let params = (destination, row.table.name(), row.id, row.due_ms, row.attempts, row.alone);
-        tx.prepare_cached(PUT_OFF)?.execute(params)?;
+        tx.prepare_cached(put_off(row.table))?.execute(params)?;
     }
     for row in &delivery.dead {
         tx.prepare_cached(SETTLE)?.execute((row.table.name(), row.id, destination))?;
@@ -149,9 +149,6 @@ const MOVE: &str = "INSERT INTO push_cursor (destination, table_name, last_id, u
      SET last_id = max(last_id, excluded.last_id), updated_at = excluded.updated_at, \
          confirmed = confirmed + excluded.confirmed";
 const SETTLE: &str = "DELETE FROM push_retry WHERE table_name = ?1 AND row_id = ?2 AND destination = ?3";
-const PUT_OFF: &str = "INSERT INTO push_retry (destination, table_name, row_id, due_at, attempts, alone) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (table_name, row_id, destination) DO UPDATE \
-     SET due_at = excluded.due_at, attempts = excluded.attempts, alone = excluded.alone";
 const CLOSE_BATCH: &str = "DELETE FROM push_batch WHERE destination = ?1 AND lane = ?2";
 const OPEN_BATCH: &str = "INSERT INTO push_batch (destination, lane, batch_id, made_at, envelope, ranges, again, \
      row_count, byte_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -167,10 +164,9 @@ const BATCH: &str = "SELECT batch_id, made_at, envelope, ranges, again, row_coun
 const WAITING: &str = "SELECT row_id, due_at, attempts, alone FROM push_retry WHERE table_name = ?1 AND destination = ?2 \
      ORDER BY row_id LIMIT ?3";
 #[cfg(test)]
-const STATEMENTS: [&str; 16] = [
+const STATEMENTS: [&str; 15] = [
     MOVE,
     SETTLE,
-    PUT_OFF,
     CLOSE_BATCH,
     OPEN_BATCH,
     FORGET_OLD,
@@ -197,6 +193,27 @@ const REVIVE_ONE: &str = "INSERT INTO push_retry (destination, table_name, row_i
      SELECT destination, table_name, row_id, ?3, 0, 1 FROM dead_letters WHERE destination = ?1 AND trace_id = ?2 \
      ON CONFLICT (table_name, row_id, destination) DO NOTHING";
 const FORGET_ONE: &str = "DELETE FROM dead_letters WHERE destination = ?1 AND trace_id = ?2";
+
+/// A row that is gone waits for nothing.
+fn put_off(table: Table) -> &'static str {
+    macro_rules! put_off {
+        ($table:literal) => {
+            concat!(
+                "INSERT INTO push_retry (destination, table_name, row_id, due_at, attempts, alone) \
+                 SELECT ?1, ?2, id, ?4, ?5, ?6 FROM ",
+                $table,
+                " WHERE id = ?3 ON CONFLICT (table_name, row_id, destination) DO UPDATE \
+                 SET due_at = excluded.due_at, attempts = excluded.attempts, alone = excluded.alone"
+            )
+        };
+    }
+    match table {
+        Table::LlmTraces => put_off!("llm_traces"),
+        Table::ErrorEvents => put_off!("error_events"),
+        Table::CustomEvents => put_off!("custom_events"),
+        Table::SystemMetrics => put_off!("system_metrics"),
+    }
+}
 
 /// A row that is gone leaves no letter.
 fn bury(table: Table) -> &'static str {
@@ -403,7 +420,7 @@ fn id_of(table: Table) -> &'static str {
 /// Every statement that must find what it is about by a key.
 #[cfg(test)]
 pub fn statements() -> impl Iterator<Item = &'static str> {
-    let of_tables = Table::ALL.into_iter().flat_map(|table| [bury(table), id_of(table)]);
+    let of_tables = Table::ALL.into_iter().flat_map(|table| [bury(table), put_off(table), id_of(table)]);
     STATEMENTS.into_iter().chain(of_tables)
 }
 

@@ -297,8 +297,14 @@ pub fn remove(
         at_once = (2 * at_once).min(enough.max(1));
     }
     book(&tx, table, cause, removed as i64)?;
+    let mut counted = *rows;
+    if let Some(destination) = destination.filter(|_| !which.is_synced()) {
+        // Some of them may have waited.
+        delivery::count(&tx, destination, &mut counted)?;
+    }
     tx.commit()?;
     let account = &mut rows[table.index()];
+    account.waiting = counted[table.index()].waiting;
     account.present -= removed as i64;
     account.pruned[cause as usize] += removed as i64;
     match which {

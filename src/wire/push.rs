@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::Sender;
@@ -135,16 +135,58 @@ pub fn receipt(body: &[u8]) -> Option<Receipt> {
     serde_json::from_slice(body).ok()
 }
 
+/// The most rows of a batch, and so of what is kept of a receipt.
+pub const ROWS_MAX: usize = 5000;
 /// The most that is kept of what a receiver says of a row: there may be thousands.
 const TEXT_BYTES_MAX: usize = 200;
 
 /// Anything but a text is as good as nothing.
 fn cut_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let text = match serde_json::Value::deserialize(from)? {
-        serde_json::Value::String(text) => text,
-        _ => return Ok(None),
-    };
-    Ok(Some(text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()))
+    from.deserialize_any(CutText)
+}
+
+struct CutText;
+
+impl<'de> Visitor<'de> for CutText {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Option<String>, E> {
+        Ok(Some(text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<String>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<String>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
 }
 
 /// Rises when a receiver of the older form would misread the newer one.
@@ -188,8 +230,8 @@ impl<'de> Visitor<'de> for RejectedVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rejected, A::Error> {
         let mut rejected = Rejected::default();
         while let Some(row) = list.next_element::<RejectedRow>()? {
-            // Without an id nobody can tell which row it is.
-            if row.trace_id.is_none() {
+            // Without an id nobody can tell which row it is, and more than were ever sent at once are none of ours.
+            if row.trace_id.is_none() || rejected.rows.len() == ROWS_MAX {
                 rejected.unnamed += 1;
             } else {
                 rejected.rows.push(row);

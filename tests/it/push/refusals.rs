@@ -7,12 +7,14 @@ use openclaw_trace::config::PushFormat;
 use openclaw_trace::event::Table;
 use openclaw_trace::push::{LastPush, Pusher};
 use openclaw_trace::stats::{Circuit, Stats};
+use openclaw_trace::store::{Command, Revived};
 use serde_json::json;
 
 use super::store::Store;
 use super::{Side, setup_of};
 use crate::support::PATIENCE;
 use crate::support::receiver::{Act, Policy, Receiver, Request};
+use crate::support::sidecar::is_so_within;
 
 fn stored() -> (Arc<Stats>, Store) {
     let stats = Arc::new(Stats::default());
@@ -104,7 +106,7 @@ fn a_remote_that_begins_to_refuse_every_row_kills_few() {
         let rows = request.rows.iter();
         Act::Name(200, rows.map(|(_, id)| json!({"trace_id": id, "code": "no", "retryable": false})).collect())
     });
-    assert!(side.push_once(PATIENCE).unfinished.unwrap().contains("refuses every row"));
+    assert!(side.push_once(PATIENCE).unfinished.unwrap().contains("refuses most rows"));
     let dead = side.store.dead().len();
     assert!(dead <= 20, "{dead} rows were given up");
 }
@@ -370,4 +372,69 @@ fn a_receiver_that_hangs_up_on_long_bodies_is_sent_shorter_ones() {
     side.run_until_settled();
     assert_eq!(receiver.ids().len(), 1000);
     assert_eq!(side.store.dead(), BTreeSet::new());
+}
+
+#[test]
+fn dead_letters_that_are_refused_again_keep_no_new_row_waiting() {
+    let (stats, store) = stored();
+    store.add(Table::LlmTraces, 60, 20);
+    let bad = store.ids_of(Table::LlmTraces);
+    let never = bad.clone();
+    let receiver = Receiver::start(move |request: &Request| {
+        let named = request.rows.iter().filter(|(_, id)| never.contains(id));
+        Act::Name(200, named.map(|(_, id)| json!({"trace_id": id, "code": "no", "retryable": false})).collect())
+    });
+    let side = Side::of(store, stats, &receiver.url(), wide);
+    side.store.add(Table::LlmTraces, 100, 20);
+    side.run_until_settled();
+    assert_eq!(side.store.dead().len(), 60);
+    receiver.turn(refusing(400, bad.clone()));
+    let (reply, answer) = smol::channel::bounded(1);
+    assert!(side.store.queue.command(Command::Revive { which: Revived::All, reply }));
+    assert_eq!(answer.recv_blocking().unwrap().unwrap().revived, 60);
+    side.store.add(Table::CustomEvents, 5, 20);
+    side.push_once(PATIENCE);
+    assert_eq!(side.stats.store().rows[Table::CustomEvents.index()].unsynced, 0, "new rows go first");
+    let before = receiver.requests().len();
+    side.push_once(PATIENCE);
+    assert!(receiver.requests().len() - before <= 20, "and no storm of those that are refused");
+}
+
+#[test]
+fn a_row_that_makes_the_receiver_fail_holds_up_no_other() {
+    let (stats, store) = stored();
+    store.add(Table::LlmTraces, 200, 20);
+    let bad = store.ids_of(Table::LlmTraces)[77].clone();
+    let receiver = Receiver::start(refusing(500, vec![bad.clone()]));
+    let side = Side::of(store, stats, &receiver.url(), |setup| {
+        wide(setup);
+        setup.misconfigured.least = 20 * PATIENCE;
+        setup.misconfigured.most = 20 * PATIENCE;
+    });
+    let (stopping, running) = side.run();
+    let rows = || side.stats.store().rows[Table::LlmTraces.index()];
+    assert!(is_so_within(PATIENCE, || (rows().unsynced, rows().waiting) == (1, 1)), "{:?}", rows());
+    drop(stopping);
+    running.join().unwrap();
+    assert_eq!(receiver.ids().len(), 199);
+    assert_eq!(side.store.dead(), BTreeSet::new(), "a receiver that fails says nothing of the row");
+}
+
+#[test]
+fn a_table_of_which_every_row_is_refused_by_name_holds_up_no_other() {
+    let (stats, store) = stored();
+    let receiver = Receiver::start(|request: &Request| {
+        let named = request.rows.iter().filter(|(table, _)| *table == Table::SystemMetrics);
+        Act::Name(200, named.map(|(_, id)| json!({"trace_id": id, "code": "no", "retryable": false})).collect())
+    });
+    let side = Side::of(store, stats, &receiver.url(), wide);
+    for _ in 0..4 {
+        side.store.add(Table::SystemMetrics, 20, 20);
+        side.push_once(PATIENCE);
+    }
+    side.store.add(Table::LlmTraces, 5, 20);
+    side.push_once(PATIENCE);
+    side.push_once(PATIENCE);
+    assert_eq!(side.stats.store().rows[Table::LlmTraces.index()].unsynced, 0);
+    assert_eq!(receiver.ids().len(), 5);
 }
