@@ -1,5 +1,7 @@
 //! Our own small [`Request`] and [`Response`]: what routes see of HTTP, and all they see.
 
+use std::borrow::Cow;
+
 /// The methods that any route of ours answers; everything else is `Other`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -51,6 +53,24 @@ pub fn media_type(content_type: &str) -> String {
 pub fn percent_encoded(text: &str, also: &[u8]) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || also.contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// Percent-decoding; `None` where it is none. A plus is one: what is written here is no form, and times east of Greenwich
+/// have one.
+pub fn percent_decoded(value: &str) -> Option<Cow<'_, str>> {
+    if !value.contains('%') {
+        return Some(Cow::Borrowed(value));
+    }
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut parts = value.split('%');
+    bytes.extend_from_slice(parts.next()?.as_bytes());
+    for part in parts {
+        let (hex, rest) = part.split_at_checked(2)?;
+        let digits = hex.bytes().all(|b| b.is_ascii_hexdigit());
+        bytes.push(u8::from_str_radix(hex, 16).ok().filter(|_| digits)?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 /// What is answered.

@@ -14,6 +14,7 @@ use super::{
     RetentionConfig, Secret, Surroundings, Sync, TextConfig, VARIABLES,
 };
 use crate::event::{PicoUsd, Table};
+use crate::exchange::percent_decoded;
 use crate::price::Prices;
 
 /// Reads and checks all variables.
@@ -358,7 +359,7 @@ impl Reading<'_> {
         let mut headers = Vec::new();
         for (number, pair) in text.reveal().split(',').map(str::trim).filter(|pair| !pair.is_empty()).enumerate() {
             let header = pair.split_once('=').and_then(|(name, value)| {
-                let (name, value) = (name.trim(), percent_decoded(value.trim())?);
+                let (name, value) = (name.trim(), percent_decoded(value.trim())?.into_owned());
                 (is_header_name(name) && is_header_value(&value)).then(|| (name.to_owned(), Secret::new(value)))
             });
             match header {
@@ -611,20 +612,6 @@ fn is_header_name(name: &str) -> bool {
 
 fn is_header_value(value: &str) -> bool {
     value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(if byte == b'%' {
-            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-            (16 * digit(rest.next())? + digit(rest.next())?) as u8
-        } else {
-            byte
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// Whether this is the one name that always means this machine (RFC 6761, section 6.3). Nobody may be asked for it: where

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::clock::{HOUR_MS, TAKEN_MS, day_start, hour_start, parse_rfc3339};
 use crate::config::parse_duration;
 use crate::event::PicoUsd;
-use crate::exchange::percent_encoded;
+use crate::exchange::{percent_decoded, percent_encoded};
 
 /// What is asked of the sums by the hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Question {
             let Some(place) = NAMES.iter().position(|known| *known == name) else {
                 return Err(fault(name, format!("expected one of {}, got {}", NAMES.join(", "), shown(name))));
             };
-            let decoded = decoded(value);
+            let decoded = percent_decoded(value);
             let decoded = decoded.ok_or_else(|| fault(name, format!("expected UTF-8, got {}", shown(value))))?;
             if given[place].replace(decoded).is_some() {
                 return Err(fault(name, "expected it once, got it twice".to_owned()));
@@ -183,23 +183,6 @@ fn fault(parameter: &str, message: String) -> Fault {
 /// A value that was not wanted, short and in one line.
 fn shown(text: &str) -> String {
     format!("{:?}", &text[..text.floor_char_boundary(SHOWN_MAX)])
-}
-
-/// Percent-decoding. A plus is one: what is written here is no form, and times east of Greenwich have one.
-fn decoded(value: &str) -> Option<Cow<'_, str>> {
-    if !value.contains('%') {
-        return Some(Cow::Borrowed(value));
-    }
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut parts = value.split('%');
-    bytes.extend_from_slice(parts.next()?.as_bytes());
-    for part in parts {
-        let (hex, rest) = part.split_at_checked(2)?;
-        let digits = hex.bytes().all(|b| b.is_ascii_hexdigit());
-        bytes.push(u8::from_str_radix(hex, 16).ok().filter(|_| digits)?);
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]
