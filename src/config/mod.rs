@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{PicoUsd, Table};
 use crate::price::Prices;
 
@@ -361,8 +363,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Who we are: what Fly.io and the kernel call this machine. `None` = not known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Who we are: what Fly.io and the kernel call this machine. `None` = not known. As JSON it is an object of its fields, which
+/// a push says of its sender.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Name of the host.
     pub hostname: Option<String>,

@@ -5,26 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Identity, Sender};
 
 /// Who sends a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The id of the database file.
+    /// The id of the database file. Not written down: the file itself knows it.
+    #[serde(skip)]
     pub instance_id: String,
     /// The machine.
+    #[serde(flatten)]
     pub identity: Identity,
     /// Version of the program.
     pub version: String,
-}
-
-/// As it is written down: the file itself knows its id.
-#[derive(Serialize, Deserialize)]
-struct Written {
-    hostname: Option<String>,
-    fly_app_name: Option<String>,
-    fly_machine_id: Option<String>,
-    fly_region: Option<String>,
-    fly_image_ref: Option<String>,
-    fly_process_group: Option<String>,
-    version: String,
 }
 
 impl Envelope {
@@ -35,21 +25,13 @@ impl Envelope {
 
     /// As JSON, without the id of the file.
     pub fn to_json(&self) -> String {
-        let Identity { hostname, fly_app_name, fly_machine_id, fly_region, fly_image_ref, fly_process_group } =
-            self.identity.clone();
-        let version = self.version.clone();
-        let written =
-            Written { hostname, fly_app_name, fly_machine_id, fly_region, fly_image_ref, fly_process_group, version };
-        serde_json::json!(written).to_string()
+        serde_json::json!(self).to_string()
     }
 
     /// From what [`Envelope::to_json`] wrote, of the file with this id. `None` when it is something else.
     pub fn from_json(text: &str, instance_id: &str) -> Option<Envelope> {
-        let Written { hostname, fly_app_name, fly_machine_id, fly_region, fly_image_ref, fly_process_group, version } =
-            serde_json::from_str(text).ok()?;
-        let identity =
-            Identity { hostname, fly_app_name, fly_machine_id, fly_region, fly_image_ref, fly_process_group };
-        Some(Envelope { instance_id: instance_id.to_owned(), identity, version })
+        let envelope: Envelope = serde_json::from_str(text).ok()?;
+        Some(Envelope { instance_id: instance_id.to_owned(), ..envelope })
     }
 }
 

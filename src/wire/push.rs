@@ -8,22 +8,13 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::config::Sender;
+use crate::config::{Identity, Sender};
 use crate::event::{Table, Value};
 
 /// Appends everything that comes before the first table. A name that is not known is `null`.
 pub fn head(batch_id: &str, sender: &Sender<'_>, out: &mut Vec<u8>) {
     let Sender { instance_id, identity, version } = *sender;
-    let agent = Agent {
-        instance_id,
-        hostname: identity.hostname.as_deref(),
-        fly_app_name: identity.fly_app_name.as_deref(),
-        fly_machine_id: identity.fly_machine_id.as_deref(),
-        fly_region: identity.fly_region.as_deref(),
-        fly_image_ref: identity.fly_image_ref.as_deref(),
-        fly_process_group: identity.fly_process_group.as_deref(),
-        version,
-    };
+    let agent = Agent { instance_id, identity, version };
     out.extend_from_slice(b"{\"schema_version\":");
     json(&SCHEMA_VERSION, out);
     out.extend_from_slice(b",\"batch_id\":");
@@ -195,12 +186,8 @@ const SCHEMA_VERSION: u32 = 1;
 #[derive(Serialize)]
 struct Agent<'a> {
     instance_id: &'a str,
-    hostname: Option<&'a str>,
-    fly_app_name: Option<&'a str>,
-    fly_machine_id: Option<&'a str>,
-    fly_region: Option<&'a str>,
-    fly_image_ref: Option<&'a str>,
-    fly_process_group: Option<&'a str>,
+    #[serde(flatten)]
+    identity: &'a Identity,
     version: &'a str,
 }
 
@@ -251,7 +238,6 @@ pub(super) fn json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Identity;
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
