@@ -86,8 +86,9 @@ impl<'a> Own<'a> {
 
     /// Which table a log record is of.
     pub(super) fn table(&self) -> Option<Table> {
-        let name = self.word(TABLE)?;
-        [Table::CustomEvents, Table::ErrorEvents].into_iter().find(|table| table.name() == name)
+        self.word(TABLE)
+            .and_then(Table::named)
+            .filter(|table| matches!(table, Table::CustomEvents | Table::ErrorEvents))
     }
 
     fn word(&self, name: &str) -> Option<&'a str> {

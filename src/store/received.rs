@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use super::file::{OpenError, make_directory, make_private};
 use super::migrate::MigrateError;
 use super::options::{self, PragmaError};
-use super::volume::{Identity, InstanceLock};
+use super::volume::{Identity, InstanceLock, beside};
 use super::wal;
 use crate::event::Table;
 use crate::wire::pushed::{Pushed, Rejected};
@@ -191,9 +191,7 @@ impl ReceivedFile {
 /// A log without its file is of one that was moved away, and rows are in it: SQLite would begin it anew.
 fn refuse_strange_log(path: &Path) -> Result<(), OpenError> {
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if bytes(path) == 0 && bytes(Path::new(&log)) > 0 {
+    if bytes(path) == 0 && bytes(&beside(path, "-wal")) > 0 {
         let cause =
             std::io::Error::other("the -wal beside it belongs to a file that is not there: put both together again");
         return Err(OpenError::Io { path: path.display().to_string(), cause });
