@@ -185,7 +185,8 @@ impl Drop for Receiver {
     }
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+/// A header of a head, by its name in any case.
+pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
     headers.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::PATIENCE;
+use super::receiver::header;
 
 /// What the sink does with one request.
 pub enum Say {
@@ -56,8 +57,7 @@ pub struct Seen {
 
 impl Seen {
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
-        headers.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        header(&self.head, name)
     }
 
     pub fn json(&self) -> serde_json::Value {
