@@ -167,14 +167,14 @@ fn push_all(
 /// The writer is waited for as long as SQLite waits for a lock, and a little longer.
 const DELIVER_PATIENCE: Duration = Duration::from_secs(12);
 
-/// Asks the writer to note a delivery, and waits until that is durable. Whether it is.
+/// Asks the writer to note a delivery, and waits until it has. Whether the file knows it now.
 pub(super) fn deliver(setup: &Setup, instance_id: &str, delivery: Delivery) -> bool {
-    let (reply, durable) = smol::channel::bounded(1);
+    let (reply, noted) = smol::channel::bounded(1);
     let (instance_id, delivery) = (instance_id.to_owned(), Box::new(delivery));
     if !setup.queue.command(Command::Deliver { instance_id, delivery, reply }) {
         return false;
     }
-    let in_time = async { durable.recv().await.unwrap_or(false) };
+    let in_time = async { noted.recv().await.unwrap_or(false) };
     let too_late = async {
         Timer::after(DELIVER_PATIENCE).await;
         false

@@ -54,6 +54,11 @@ pub(super) struct LaneCarry {
 }
 
 impl LaneCarry {
+    /// Among so many of the next rows, new ones or such that wait, is one that the remote refuses.
+    fn suspects(&mut self, waiting: bool) -> &mut Option<u64> {
+        if waiting { &mut self.suspects_waiting } else { &mut self.suspects }
+    }
+
     pub(super) fn recovered(&mut self, lane: &str) {
         if std::mem::take(&mut self.told) {
             log::info!(lane; "push works again");
@@ -175,7 +180,7 @@ impl LanePush<'_> {
         if self.refused_again < SET_ASIDE_MAX || self.state.taken > taken_before {
             return Ok(());
         }
-        let never = if self.is_proven()? { "" } else { ", and it has never taken one" };
+        let never = self.never()?;
         let cause = format!("the remote refused {SET_ASIDE_MAX} rows again, one by one{never}");
         Err(PushError::Misconfigured { after: None, cause })
     }
@@ -191,16 +196,16 @@ impl LanePush<'_> {
             self.state.open = self.thaw()?;
             self.state.attempts = 0;
         }
-        if let Some(open) = self.state.open.take_if(|_| true) {
+        if let Some(open) = self.state.open.take() {
             self.state.open = self.is_next(&open)?.then_some(open);
         }
         Ok(())
     }
 
-    fn thaw(&self) -> Result<Option<OpenBatch>, PushError> {
+    fn thaw(&mut self) -> Result<Option<OpenBatch>, PushError> {
         let Some(frozen) = self.ledger.open_batch(self.lane.name)? else { return Ok(None) };
         // What was found to be too long, or to hold a row that is looked for, is not sent again.
-        let suspects = if frozen.again { self.state.suspects_waiting } else { self.state.suspects };
+        let suspects = *self.state.suspects(frozen.again);
         let is_too_long = self.state.bytes_max.is_some_and(|bytes_max| frozen.bytes > bytes_max)
             || suspects.is_some_and(|suspects| frozen.rows > suspects.div_ceil(2));
         if frozen.rows > 1 && is_too_long {
@@ -297,6 +302,11 @@ impl LanePush<'_> {
         Ok(self.state.proven)
     }
 
+    /// What is said besides of a remote that never did.
+    fn never(&mut self) -> Result<&'static str, PushError> {
+        Ok(if self.is_proven()? { "" } else { ", and it has never taken one" })
+    }
+
     fn gzip(&self) -> bool {
         self.setup.config.gzip && !self.state.plain
     }
@@ -346,11 +356,7 @@ impl LanePush<'_> {
                 None => log::debug!("the remote refused a row that it was not sent"),
             }
         }
-        let mut delivery = Delivery { lane: self.lane.name, ..Delivery::default() };
-        if !batch.again {
-            delivery.cursors = batch.last_ids();
-            delivery.passed = batch.passed();
-        }
+        let mut delivery = self.past(batch);
         delivery.confirmed = batch.rows_of_tables();
         for ((place, id), (table, row)) in refused {
             delivery.confirmed[place] -= 1;
@@ -368,9 +374,8 @@ impl LanePush<'_> {
         let refused_in_row = if dead == batch.rows { self.state.refused_in_row + dead } else { 0 };
         let too_many =
             refused_in_row > u64::from(SET_ASIDE_MAX) || (dead > u64::from(SET_ASIDE_MAX) && 2 * dead > batch.rows);
-        let has_room = batch.again || self.ledger.waiting()?.len() + delivery.dead.len() <= WAITING_MAX;
         let mut refuses_all = false;
-        if too_many && has_room {
+        if too_many && (batch.again || self.ledger.waiting()?.len() + delivery.dead.len() <= WAITING_MAX) {
             // Not the rows are wrong, but one of the two programs: there is time to mend it, and nobody is held up. In the
             // end the remote has its way.
             let wait = self.setup.misconfigured.wait(u32::MAX, answer.retry_after, random);
@@ -386,8 +391,8 @@ impl LanePush<'_> {
             }
         }
         if batch.again {
-            let stays = |row: &(Table, i64)| delivery.later.iter().any(|later| (later.table, later.id) == *row);
-            delivery.settled = batch.waited().filter(|row| !stays(row)).collect();
+            let stay: BTreeSet<(usize, i64)> = delivery.later.iter().map(|row| (row.table.index(), row.id)).collect();
+            delivery.settled = batch.waited().filter(|(table, id)| !stay.contains(&(table.index(), *id))).collect();
         }
         if receipt.rejected.unnamed > 0
             && let Some(rows) = self.complaints.unnamed.again(receipt.rejected.unnamed, self.setup.clock.uptime())
@@ -410,7 +415,7 @@ impl LanePush<'_> {
                 cause: format!("the remote refuses most rows ({status}): do its version and ours fit together?"),
             });
         }
-        let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
+        let suspects = self.state.suspects(batch.again);
         *suspects = suspects.and_then(|suspects| suspects.checked_sub(batch.rows)).filter(|left| *left > 0);
         if let Some(bytes_max) = &mut self.state.bytes_max {
             *bytes_max += (*bytes_max / REGROWTH).max(1);
@@ -442,11 +447,10 @@ impl LanePush<'_> {
             return self.set_aside(batch, answer, cause, false);
         }
         log::debug!(rows = batch.rows, cause = cause.as_str(); "looking for the row that is refused");
-        let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
-        if suspects.is_none() {
+        if self.state.suspects(batch.again).is_none() {
             self.state.hunting_since = self.state.taken;
         }
-        *suspects = Some(batch.rows);
+        *self.state.suspects(batch.again) = Some(batch.rows);
         Ok(())
     }
 
@@ -468,19 +472,15 @@ impl LanePush<'_> {
         } else {
             self.refused_alone += 1;
             if self.refused_alone > SET_ASIDE_MAX || waiting.len() >= WAITING_MAX {
-                let never = if proven { "" } else { ", and it has never taken one" };
+                let never = self.never()?;
                 return misconfigured(format!(
                     "{cause}; more than {SET_ASIDE_MAX} rows were refused one by one{never}"
                 ));
             }
         }
-        let known = waiting.iter().find(|row| (row.table, row.id) == (table, id));
-        let attempts = known.map_or(0, |row| row.attempts).saturating_add(1);
+        let attempts = attempts_in(&waiting, (table, id)).unwrap_or(0).saturating_add(1);
         let takes_others = self.takes_others(batch, (table, id), &waiting);
-        let mut delivery = Delivery { lane: self.lane.name, ..Delivery::default() };
-        if !batch.again {
-            delivery.cursors = batch.last_ids();
-        }
+        let mut delivery = self.past(batch);
         if proven && takes_others && (hopeless || attempts >= REFUSALS_MAX) {
             let message = self.excerpt(&answer.body);
             let code = format::code(batch.draft.format, answer);
@@ -491,16 +491,15 @@ impl LanePush<'_> {
             delivery.later.push(Waiting { table, id, due_ms, attempts, alone: true });
         }
         self.settle(batch, delivery)?;
-        let suspects = if batch.again { &mut self.state.suspects_waiting } else { &mut self.state.suspects };
-        *suspects = None;
+        *self.state.suspects(batch.again) = None;
         Ok(())
     }
 
     /// Whether it is the row, and not the remote that has begun to refuse everything: it took another since it first refused
     /// a batch with this one, or there are few that it refuses.
     fn takes_others(&mut self, batch: &OpenBatch, row: (Table, i64), waiting: &[Waiting]) -> bool {
-        let hunting = if batch.again { self.state.suspects_waiting } else { self.state.suspects };
-        let since = if hunting.is_some() { self.state.hunting_since } else { self.state.taken };
+        let hunting = self.state.suspects(batch.again).is_some();
+        let since = if hunting { self.state.hunting_since } else { self.state.taken };
         if self.state.refused_since.len() >= WAITING_MAX {
             self.state.refused_since.clear();
         }
@@ -529,16 +528,21 @@ impl LanePush<'_> {
             return self.refused(batch, answer, "the remote fails at a batch again and again".to_owned());
         }
         let waiting = self.ledger.waiting()?;
-        let known = waiting.iter().find(|row| (row.table, row.id) == (table, id));
+        let known = attempts_in(&waiting, (table, id));
         if known.is_none() && waiting.len() >= WAITING_MAX {
             self.state.open = Some(batch.clone());
             return Ok(());
         }
-        let attempts = known.map_or(0, |row| row.attempts);
+        let attempts = known.unwrap_or(0);
         let wait = self.setup.misconfigured.wait(u32::MAX, answer.retry_after, fastrand::f64());
         let later = vec![Waiting { table, id, due_ms: self.due_ms(wait), attempts, alone: true }];
-        let cursors = if batch.again { Vec::new() } else { batch.last_ids() };
-        self.settle(batch, Delivery { lane: self.lane.name, cursors, later, ..Delivery::default() })
+        self.settle(batch, Delivery { later, ..self.past(batch) })
+    }
+
+    /// The delivery of a batch that does not go again, before it says what became of the rows.
+    fn past(&self, batch: &OpenBatch) -> Delivery {
+        let (cursors, passed) = if batch.again { Default::default() } else { (batch.last_ids(), batch.passed()) };
+        Delivery { lane: self.lane.name, cursors, passed, ..Delivery::default() }
     }
 
     /// Whether it may be the length of the batch that leaves it without an answer: there are receivers that close the
@@ -635,6 +639,11 @@ impl LanePush<'_> {
         let text = text.trim();
         text[..text.floor_char_boundary(EXCERPT_BYTES_MAX)].to_owned()
     }
+}
+
+/// How often a row was refused or put off, if it waits.
+fn attempts_in(waiting: &[Waiting], row: (Table, i64)) -> Option<u32> {
+    waiting.iter().find(|waits| (waits.table, waits.id) == row).map(|waits| waits.attempts)
 }
 
 /// Of an answer that refuses a row.
